@@ -1,0 +1,57 @@
+# One virtual environment in .venv, made on first use and left alone until pyproject.toml changes.
+
+# Any Python from 3.11 on:  make test PYTHON=python3.12
+PYTHON ?= python3
+
+# PyTorch goes in first, as one known release: left to itself, pip takes the newest torch with several
+# gigabytes of CUDA packages, even where a smaller build of this release is at hand. To choose another:
+#   make demo TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
+
+VENV  := .venv
+PY    := $(VENV)/bin/python
+READY := $(VENV)/.ready
+DEMO  := runs/demo
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Jupyter finds this environment's kernel before one of the same name in the home folder.
+export JUPYTER_PREFER_ENV_PATH := 1
+# Without this a kernel warns that the debugger may miss breakpoints in frozen modules.
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install demo test lab export
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(READY) ## create .venv and install everything into it
+
+demo: $(READY) ## execute the tour: runs/demo/tour.ipynb, tour.html and results.txt
+	@rm -f $(DEMO)/results.txt
+	@ADREC_NB_RUNS="$(CURDIR)/$(DEMO)" $(PY) tools/run_notebook.py nbs/labs/00_tour.ipynb $(DEMO)/tour
+	@cat $(DEMO)/results.txt
+
+test: $(READY) ## run every notebook and everything in tests/
+	@$(PY) -m pytest
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab nbs
+
+export: $(READY) ## write adrec_nb/ from the notebooks, then clean the notebooks
+	@$(VENV)/bin/nbdev_export
+	@$(VENV)/bin/nbdev_clean
+
+# The stamp is written last: an install that was interrupted is taken up again by the next make.
+$(READY): $(PY) pyproject.toml
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install $(TORCH)
+	$(PY) -m pip install -e '.[dev]'
+	@touch $@
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "adrec_nb needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one:  make $(or $(MAKECMDGOALS),install) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
