@@ -30,7 +30,7 @@ install: $(READY) ## create .venv and install everything into it
 
 demo: $(READY) ## execute the tour: runs/demo/tour.ipynb, tour.html and results.txt
 	@rm -f $(DEMO)/results.txt
-	@ADREC_NB_RUNS="$(CURDIR)/$(DEMO)" $(PY) tools/run_notebook.py nbs/labs/00_tour.ipynb $(DEMO)/tour
+	@ADREC_NB_RUNS="$(CURDIR)/$(DEMO)" $(PY) tests/run_notebook.py nbs/labs/00_tour.ipynb $(DEMO)/tour
 	@cat $(DEMO)/results.txt
 
 test: $(READY) ## run every notebook and everything in tests/

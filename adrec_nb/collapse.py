@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'singular_values', 'effective_rank', 'MarchenkoPastur', 'marchenko_pastur', 'matched_noise', 'Figure',
-           'plot_spectra', 'plot_spectra_history']
+           'plot_spectra', 'plot_spectra_history', 'noise_distance', 'spectrum_report', 'label_share',
+           'collapse_report']
 
 # %% ../nbs/06_collapse.ipynb #cell-003
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure as MatplotlibFigure
+from matplotlib.ticker import LogFormatter
+from PIL import Image
 
 # %% ../nbs/06_collapse.ipynb #cell-016
 KINDS = ("raw", "centred", "standardised")
@@ -134,7 +137,7 @@ def marchenko_pastur(
     lower, upper = variance * (1 - (d / n) ** 0.5) ** 2, variance * (1 + (d / n) ** 0.5) ** 2
     return MarchenkoPastur(n, d, variance, d / n, lower, upper, max(0.0, 1 - n / d))
 
-# %% ../nbs/06_collapse.ipynb #cell-074
+# %% ../nbs/06_collapse.ipynb #cell-077
 def matched_noise(
     s,        # singular values of a table
     n: int,   # its rows
@@ -143,7 +146,7 @@ def matched_noise(
     "The law of pure noise with the table's shape and energy. ValueError for a table of zeros."
     return marchenko_pastur(n, d, float(np.square(s).sum()) / (n * d))
 
-# %% ../nbs/06_collapse.ipynb #cell-079
+# %% ../nbs/06_collapse.ipynb #cell-082
 class Figure(MatplotlibFigure):
     "A matplotlib figure that a notebook shows as the value of a cell, without pyplot and so never twice."
 
@@ -151,22 +154,25 @@ class Figure(MatplotlibFigure):
         super().__init__(*args, dpi=dpi, layout=layout, **kwargs)
 
     def _repr_png_(self) -> bytes:
-        buffer = BytesIO()
-        self.savefig(buffer, format="png", bbox_inches="tight")
-        return buffer.getvalue()
+        drawn, small = BytesIO(), BytesIO()
+        self.savefig(drawn, format="png", bbox_inches="tight")
+        Image.open(drawn).convert("RGB").quantize(256).save(small, format="png", optimize=True)
+        return small.getvalue()
 
-# %% ../nbs/06_collapse.ipynb #cell-081
+    def _ipython_display_(self):  # asked for first; else pyplot's backend would draw the figure in its own way
+        from IPython.display import display
+        display({"image/png": self._repr_png_(), "text/plain": repr(self)}, raw=True)
+
+# %% ../nbs/06_collapse.ipynb #cell-085
 _LINES = tuple(zip(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"), "osD^vP"))  # Okabe and Ito 2008
 _FADE = matplotlib.colormaps["viridis"]
-_CAPTION = ("On the dashed curve: like pure noise, nothing learned can be seen.\n"
-            "High on the left and far below the curve on the right: few directions carry all, the table is narrow.")
+_LOWEST = 1e-3  # of the root mean square; below lie only the rounding errors of zeros
 
 def _spectrum(table, kind, shape):  # -> singular values, (n, d)
     if np.ndim(table) == 2:
         return singular_values(table, kind), tuple(table.shape)
     if shape is None or len(table) != min(shape):
-        raise ValueError(f"{len(table)} singular values need the (n, d) of their table, with min(n, d) = {len(table)}: "
-                         f"shape={shape}")
+        raise ValueError(f"a list of {len(table)} singular values needs its table's shape (n, d), not shape={shape}")
     return np.asarray(table, dtype=np.float64), tuple(shape)
 
 def _draw(ax, s, d, **style):
@@ -174,51 +180,136 @@ def _draw(ax, s, d, **style):
     ax.plot(np.arange(1, len(s) + 1), s / scale, **style)
 
 def _draw_noise(ax, n, d):
-    _draw(ax, marchenko_pastur(n, d).noise_curve(), d, color="black", linestyle="--", zorder=3, label=f"noise, {n:,} x {d}")
-    ax.set(xscale="log", yscale="log", xlabel="rank $k$")
-    ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-3))  # rounding errors of a zero are not worth fifteen decades
+    curve = marchenko_pastur(n, d).noise_curve()
+    _draw(ax, curve, d, color="black", linestyle="--", zorder=3, label=f"noise curve, {n:,} x {d}")
 
-# %% ../nbs/06_collapse.ipynb #cell-082
-def plot_spectra(
-    tables: Mapping,          # name -> item table (n, d), or its singular values of this kind
-    kind: str = "centred",    # "raw", "centred" or "standardised"
-    shape: tuple[int, int] | None = None,  # (n, d) behind given singular values
-) -> Figure:
-    "Spectra of item tables on log axes, over the noise curve of their shape. ValueError where `singular_values` has one."
-    fig = Figure(figsize=(7, 4.6))
-    ax, shapes = fig.subplots(), {}
-    for i, (name, table) in enumerate(tables.items()):
-        s, size = _spectrum(table, kind, shape)
-        color, marker = _LINES[i % len(_LINES)]
-        _draw(ax, s, size[1], color=color, marker=marker, markevery=0.08, markersize=5,
-              label=f"{name}: effective rank {effective_rank(s):.1f}")
-        shapes[size] = None  # a dict keeps the order
-    for size in shapes:
-        _draw_noise(ax, *size)
-    ax.set(ylabel="singular value / root mean square", title=f"Singular values, {kind}")
-    ax.legend(fontsize=8)
+# %% ../nbs/06_collapse.ipynb #cell-087
+_CAPTION = ("On the dashed curve: like pure noise, nothing learned can be seen.\n"
+            "High on the left and far below the curve on the right: few directions carry all, the table is narrow.")
+
+def _finish(fig, title):
+    for ax in fig.axes:
+        ax.set(xscale="log", yscale="log", xlabel="rank $k$ of the direction")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(LogFormatter())
+            axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.4)))
+        ax.legend(fontsize=8 if len(fig.axes) == 1 else 7)
+    fig.axes[0].set_ylim(bottom=max(fig.axes[0].get_ylim()[0], _LOWEST))
+    fig.axes[0].set_ylabel("singular value / root mean square")
+    fig.suptitle(title)
     fig.supxlabel(_CAPTION, fontsize=8)
     return fig
 
 # %% ../nbs/06_collapse.ipynb #cell-088
+def plot_spectra(
+    tables: Mapping,          # name -> item table (n, d), or its singular values of this kind
+    kind: str = "centred",    # "raw", "centred" or "standardised"
+    shape: tuple[int, int] | None = None,  # (n, d) of the table behind singular values; a table has its own
+) -> Figure:
+    "Spectra on log axes over the noise curve of their shape. ValueError for no table, a bad one, or a missing shape."
+    if not tables:
+        raise ValueError("plot_spectra needs at least one table")
+    fig = Figure(figsize=(6.6, 4.4))
+    ax, shapes = fig.subplots(), {}
+    for i, (name, table) in enumerate(tables.items()):
+        s, size = _spectrum(table, kind, shape)
+        color, marker = _LINES[i % len(_LINES)]
+        label = f"{name}: effective rank {effective_rank(s):.1f}"
+        _draw(ax, s, size[1], color=color, marker=marker, markevery=0.08, markersize=5, label=label)
+        shapes[size] = None  # a set that keeps the order
+    for size in shapes:
+        _draw_noise(ax, *size)
+    return _finish(fig, f"Singular values of the item table, {kind}")
+
+# %% ../nbs/06_collapse.ipynb #cell-100
 def plot_spectra_history(
     spectra: Mapping,          # (stage, epoch) -> {kind: singular values}, as a run records them
     shape: tuple[int, int],    # (n, d) of the item table
     kind: str = "centred",     # "raw", "centred" or "standardised"
 ) -> Figure:
-    "One panel a stage: the spectrum from the first epoch (dark) to the last (bright), over the noise curve."
+    "One panel a stage, the spectra from the first epoch (dark) to the last (bright). ValueError if empty or misshapen."
+    if not spectra:
+        raise ValueError("plot_spectra_history needs at least one recorded spectrum")
     stages = sorted({stage for stage, _ in spectra})
-    fig = Figure(figsize=(1 + 3 * len(stages), 3.9))
+    fig = Figure(figsize=(1 + 2.6 * len(stages), 3.8))
     for ax, stage in zip(fig.subplots(1, len(stages), sharey=True, squeeze=False)[0], stages):
         epochs = sorted(epoch for at, epoch in spectra if at == stage)
         for i, epoch in enumerate(epochs):
             s, _ = _spectrum(spectra[stage, epoch][kind], kind, shape)
-            label = f"epoch {epoch}: effective rank {effective_rank(s):.1f}" if epoch in (epochs[0], epochs[-1]) else None
+            label = f"epoch {epoch}: effective rank {effective_rank(s):.1f}" if i in (0, len(epochs) - 1) else None
             _draw(ax, s, shape[1], color=_FADE(0.9 * i / max(len(epochs) - 1, 1)), label=label)
         _draw_noise(ax, *shape)
-        ax.set_title(f"stage {stage}")
-        ax.legend(fontsize=7)
-    fig.axes[0].set_ylabel("singular value / root mean square")
-    fig.suptitle(f"Singular values while training, {kind}")
-    fig.supxlabel(_CAPTION, fontsize=8)
-    return fig
+        ax.set_title(f"stage {stage}", fontsize=10)
+    return _finish(fig, f"Singular values while training, {kind}")
+
+# %% ../nbs/06_collapse.ipynb #cell-106
+def noise_distance(
+    eigenvalues,           # (d,) all eigenvalues of E'E/n, zeros included
+    law: MarchenkoPastur,  # what they are compared with
+) -> float:                # 0 to 1
+    "Kolmogorov distance between eigenvalues and a Marchenko-Pastur law."
+    values = np.sort(eigenvalues)
+    x = np.unique(values)
+    at, before = law.cdf(x), np.where(x > 0, law.cdf(x), 0.0)  # the law jumps only at 0
+    gaps = np.searchsorted(values, x, "right") / len(values) - at, before - np.searchsorted(values, x, "left") / len(values)
+    return float(np.max(np.abs(gaps)))
+
+# %% ../nbs/06_collapse.ipynb #cell-110
+def _share(part, whole):
+    return float(part / whole) if whole > 0 else float("nan")
+
+def spectrum_report(
+    spectra: Mapping,          # kind -> singular values, all three kinds
+    shape: tuple[int, int],    # (n, d) of the table
+) -> pd.Series:
+    "The measures of `collapse_report` that follow from the singular values."
+    (n, d), energy = shape, {kind: np.square(spectra[kind]) for kind in KINDS}
+    row = {"n": n, "d": d, "top_singular_value": spectra["raw"][0]}
+    for kind, e in energy.items():
+        row[f"effective_rank_{kind}"] = effective_rank(spectra[kind])
+        row |= {f"energy_top{k}_{kind}": _share(e[:k].sum(), e.sum()) for k in (1, 4)}
+    row["offset_share"] = _share(max(energy["raw"].sum() - energy["centred"].sum(), 0.0), energy["raw"].sum())
+    e, row["outliers"], row["outlier_energy"], row["noise_distance"] = energy["standardised"], 0, np.nan, np.nan
+    if e.any():
+        law = matched_noise(spectra["standardised"], n, d)
+        above = e / n > law.upper
+        row |= {"outliers": above.sum(), "outlier_energy": _share(e[above].sum(), e.sum()),
+                "noise_distance": noise_distance(np.r_[e / n, np.zeros(d - len(e))], law)}
+    return pd.Series(row, dtype=np.float64)
+
+# %% ../nbs/06_collapse.ipynb #cell-112
+def _label_columns(labels):  # -> (n, labels) 0/1
+    sets = [(label,) if np.isscalar(label) else tuple(label) for label in labels]
+    column = {label: j for j, label in enumerate(sorted({label for labels in sets for label in labels}))}
+    columns = np.zeros((len(sets), len(column)))
+    for i, labels in enumerate(sets):
+        columns[i, [column[label] for label in labels]] = 1
+    return columns
+
+# %% ../nbs/06_collapse.ipynb #cell-113
+def label_share(
+    E,               # item table (n, d) without its padding row
+    labels,          # n labels, or n tuples of labels, () for an item without
+) -> tuple[float, float]:
+    "Share of the centred energy that labels explain (R^2), and its mean for noise. ValueError unless one entry a row."
+    table = _as_table(E).double().cpu().numpy()
+    if len(labels) != len(table):
+        raise ValueError(f"{len(labels)} labels for {len(table)} rows: give one entry an item, none for padding")
+    columns = _label_columns(labels)
+    columns, table = columns - columns.mean(0), table - table.mean(0)      # (n, labels), (n, d)
+    value, vector = np.linalg.eigh(columns.T @ columns)
+    keep = value > 1e-9 * len(table)
+    explained = np.square(vector[:, keep].T @ (columns.T @ table)) / value[keep, None]
+    return _share(explained.sum(), np.square(table).sum()), _share(keep.sum(), len(table) - 1)
+
+# %% ../nbs/06_collapse.ipynb #cell-120
+def collapse_report(
+    E,              # item table (n, d) without its padding row: array or tensor, any float type, any device
+    labels=None,    # n labels, or n tuples of labels: adds label_share and label_share_by_chance
+) -> pd.Series:     # float64: name of a measure -> value
+    "Collapse measures of an item table, one row. Bad tables and labels: as `singular_values` and `label_share`."
+    table = _as_table(E)
+    row = spectrum_report({kind: singular_values(table, kind) for kind in KINDS}, tuple(table.shape))
+    if labels is not None:
+        row["label_share"], row["label_share_by_chance"] = label_share(table, labels)
+    return row

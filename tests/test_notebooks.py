@@ -59,10 +59,11 @@ def beside(root):
 
 def test_notebook(notebook, root, tmp_path):
     "It raises nothing, nbdev really ran it, and it leaves no file beside itself."
-    scripts = Path(sys.executable).parent
+    scripts, runs = Path(sys.executable).parent, tmp_path / "runs"
+    runs.mkdir()
     env = os.environ | {
         "PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}",
-        "ADREC_NB_RUNS": str(tmp_path / "runs"),
+        "ADREC_NB_RUNS": str(runs),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(tmp_path / "hypothesis"),
         "TQDM_DISABLE": "1",
     }
@@ -73,3 +74,5 @@ def test_notebook(notebook, root, tmp_path):
     if code != 0 or "Success." not in output:
         pytest.fail(f"{' '.join(command)}: exit code {code}\n{output}", pytrace=False)
     assert beside(root) == before
+    if notebook.name == "00_tour.ipynb":
+        assert (runs / "results.txt").is_file(), "make demo prints the table the tour leaves there"

@@ -1,6 +1,6 @@
 """Execute one notebook with its output live on the terminal; leave OUT.ipynb and OUT.html.
 
-    python tools/run_notebook.py nbs/labs/00_tour.ipynb runs/demo/tour
+    python tests/run_notebook.py nbs/labs/00_tour.ipynb runs/demo/tour
 
 A notebook run like this writes what it produces into the folder named by the environment variable
 ADREC_NB_RUNS; the tour leaves its table there as results.txt, which `make demo` prints at the end.
