@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['COLUMN_NAMES', 'GENRES', 'DataError', 'read_interactions', 'k_core', 'number_and_sort', 'Sequences',
            'sequences_sha256', 'leave_one_out', 'count_events', 'SequenceDataset', 'build_sequences', 'readable_title',
-           'read_items', 'registry', 'data_folder', 'fetch_files', 'load_dataset', 'pack_plan', 'Packed', 'pack']
+           'read_items', 'registry', 'data_folder', 'write_whole', 'fetch_files', 'load_dataset', 'pack_plan', 'Packed',
+           'pack']
 
 # %% ../nbs/00_data.ipynb #cell-004
 import csv
@@ -559,7 +560,7 @@ def data_folder(
     return clone / "data" if clone and os.access(clone / "data", os.W_OK) else Path(pooch.os_cache("adrec_nb"))
 
 # %% ../nbs/00_data.ipynb #cell-133
-def _write_whole(
+def write_whole(
     path,  # the file to make or replace
     data,  # bytes
 ):
@@ -573,7 +574,7 @@ def _write_whole(
         os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"cannot be written ({error.strerror or error})", path,
-                        remedy="Make room, or set ADREC_NB_DATA to another folder") from error
+                        remedy="Make room, or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -680,7 +681,7 @@ def _unpack(
         for role, member in files.items():
             path = paths[role] = folder / Path(member).name
             if not path.is_file() or zlib.crc32(path.read_bytes()) != members.getinfo(member).CRC:
-                _write_whole(path, members.read(member))
+                write_whole(path, members.read(member))
     return paths
 
 # %% ../nbs/00_data.ipynb #cell-154
@@ -783,7 +784,7 @@ def load_dataset(
         if dataset is None:
             archive, source = _archive(name, entry, folder)
             dataset = _prepare(name, entry, _unpack(archive, source["files"], folder))
-            _write_whole(kept, _to_bytes(dataset, entry))
+            write_whole(kept, _to_bytes(dataset, entry))
     return dataset
 
 # %% ../nbs/00_data.ipynb #cell-200

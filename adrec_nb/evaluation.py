@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['BLOCK', 'BATCH', 'VECTORS', 'USERS', 'CELLS', 'user_values', 'score_ranks', 'vector_ranks', 'bootstrap_means',
-           'Metrics', 'evaluating', 'evaluate', 'Comparison', 'compare', 'compare_table']
+           'Metrics', 'evaluate', 'Comparison', 'compare', 'compare_table']
 
 # %% ../nbs/04_evaluation.ipynb #cell-003
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +17,7 @@ import torch
 from tqdm.auto import tqdm
 
 from .data import SequenceDataset
+from .models import evaluating
 
 # %% ../nbs/04_evaluation.ipynb #cell-007
 def user_values(
@@ -202,23 +202,6 @@ class Metrics(_Printed):
         return self.intervals[name]
 
 # %% ../nbs/04_evaluation.ipynb #cell-072
-@contextmanager
-def evaluating(
-    model,  # a torch module; anything else passes through
-):
-    "Evaluation mode and no gradients inside the with block; every part's own mode comes back after it."
-    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
-    modes = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in zip(modules, modes):
-            module.training = mode
-
-# %% ../nbs/04_evaluation.ipynb #cell-075
 VECTORS = 2048  # user vectors asked for at once
 USERS = 512  # users ranked at once
 CELLS = 2**24  # scores held at once for a model that is no inner product (64 MB in float32)
@@ -243,7 +226,7 @@ def _some_ranks(
     return np.concatenate([
         vector_ranks(vectors[g], table, targets[g], seen[g] if seen is not None else None, first) for g in groups])
 
-# %% ../nbs/04_evaluation.ipynb #cell-077
+# %% ../nbs/04_evaluation.ipynb #cell-074
 def _parts(
     n,  # number of users
     size,  # users in a part
@@ -262,7 +245,7 @@ def _parts(
         if bar is not None:
             bar.close()
 
-# %% ../nbs/04_evaluation.ipynb #cell-080
+# %% ../nbs/04_evaluation.ipynb #cell-077
 def _question(
     model,  # see evaluate, as all of these
     ds,
@@ -281,7 +264,7 @@ def _question(
         raise ValueError(f"the model scores {known:,} items, the data set has {ds.n_items:,}")
     return histories, np.asarray(targets)
 
-# %% ../nbs/04_evaluation.ipynb #cell-081
+# %% ../nbs/04_evaluation.ipynb #cell-078
 def evaluate(
     model,  # has user_vectors(histories, steps, generator) and item_table, or score(...) and n_items
     ds: SequenceDataset,  # the data set
@@ -308,7 +291,7 @@ def evaluate(
                 raise ValueError(f"user {user} of split {split!r}: a score is not a finite number")
     return Metrics(ranks, ks, split, exclude_seen, protocol, targets)
 
-# %% ../nbs/04_evaluation.ipynb #cell-097
+# %% ../nbs/04_evaluation.ipynb #cell-094
 @dataclass(frozen=True, repr=False)
 class Comparison:
     "A difference of two models over the same users, as fractions."
@@ -329,7 +312,7 @@ class Comparison:
         verdict = "distinguishable" if self.distinguishable else "not distinguishable"
         return f"{self.metric}: {numbers}, ahead in {100 * self.ahead:.1f} % of resamples: {verdict}"
 
-# %% ../nbs/04_evaluation.ipynb #cell-098
+# %% ../nbs/04_evaluation.ipynb #cell-095
 def compare(
     a: Metrics,  # the first model's
     b: Metrics,  # the second model's, over the same users
@@ -344,7 +327,7 @@ def compare(
     difference = float(a.weights @ gap / a.weights.sum())
     return Comparison(metric, difference, float(low), float(high), float((drawn > 0).mean()))
 
-# %% ../nbs/04_evaluation.ipynb #cell-111
+# %% ../nbs/04_evaluation.ipynb #cell-108
 def compare_table(
     results: dict,  # Metrics by model name
     metrics=None,  # names of the columns; None: all that the first has

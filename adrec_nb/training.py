@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'PRESETS', 'WATCHED', 'STAGES', 'TrainingData', 'TrainConfig', 'make_configs', 'epoch_seed', 'cosine_lr',
-           'train_epoch', 'write_whole', 'save_state', 'load_state', 'Run', 'stage1_model', 'load_run', 'pick_device',
-           'EarlyStopping', 'train', 'plot_history']
+           'train_epoch', 'save_state', 'load_state', 'Run', 'stage1_model', 'load_run', 'pick_device', 'EarlyStopping',
+           'train', 'plot_history']
 
 # %% ../nbs/05_training.ipynb #cell-004
 import hashlib
@@ -13,7 +13,6 @@ import io
 import json
 import logging
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -25,9 +24,9 @@ from safetensors.torch import load as safetensors_load, save as safetensors_save
 from tqdm.auto import tqdm
 import adrec_nb
 from .collapse import Figure, singular_values
-from .data import DataError, SequenceDataset, Sequences, pack_plan
+from .data import DataError, SequenceDataset, Sequences, pack_plan, write_whole
 from .evaluation import evaluate
-from .models import ADRec, ADRecConfig, Batch, InnerProductModel, NextItemModel
+from .models import ADRec, ADRecConfig, Batch, InnerProductModel, NextItemModel, check_at_least
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +80,10 @@ class TrainConfig:
     align_epochs: int = 5       # stage 2: epochs with a frozen table
     validate_every: int = 5     # epochs
     patience: int = 4           # stop after this many validations without any improvement
+
+    def __post_init__(self):
+        "ValueError names a setting out of range."
+        check_at_least(self, batch_size=1, weight_decay=0, cosine_epochs=1, max_epochs=1, align_epochs=0, validate_every=1, patience=1, lr=0)
 
 # %% ../nbs/05_training.ipynb #cell-013
 PRESETS = {"paper": dict(padding="sink"),
@@ -142,24 +145,6 @@ def train_epoch(
     return means
 
 # %% ../nbs/05_training.ipynb #cell-025
-def write_whole(
-    path: Path,
-    content: bytes,
-):
-    "Write a file so that it is there completely or not at all, whatever happens."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    finally: temporary.unlink(missing_ok=True)
-
-def _write_json(path, value): write_whole(path, (json.dumps(value, indent=1) + "\n").encode())
-
-# %% ../nbs/05_training.ipynb #cell-028
 _STATE_HEADER = b"adrec_nb training state 1\n"
 
 def save_state(
@@ -171,7 +156,7 @@ def save_state(
     torch.save(state, buffer)
     write_whole(path, _STATE_HEADER + hashlib.sha256(buffer.getvalue()).hexdigest().encode() + buffer.getvalue())
 
-# %% ../nbs/05_training.ipynb #cell-029
+# %% ../nbs/05_training.ipynb #cell-026
 def load_state(
     path: Path,
     device="cpu",
@@ -184,7 +169,7 @@ def load_state(
         raise DataError("not a whole training state of this version", path, remedy="delete the run directory and train again")
     return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
 
-# %% ../nbs/05_training.ipynb #cell-032
+# %% ../nbs/05_training.ipynb #cell-029
 def _read(path, parse):
     "Parse a file of a run; DataError where it is missing or damaged."
     try: return parse(path.read_bytes())
@@ -192,7 +177,15 @@ def _read(path, parse):
     except (ValueError, KeyError, OSError, SafetensorError, EOFError) as error:
         raise DataError(f"damaged ({type(error).__name__}: {error})", path, remedy="train this run again") from None
 
-# %% ../nbs/05_training.ipynb #cell-033
+def _parse_config(content):
+    "config.json, with the parts that a run must have."
+    config = json.loads(content)
+    if not isinstance(config, dict) or not {"data", "model", "training", "seed", "preset"} <= config.keys(): raise ValueError("not the description of a run")
+    try: ADRecConfig(**config["model"]), TrainConfig(**config["training"])
+    except TypeError as error: raise ValueError(str(error)) from None
+    return config
+
+# %% ../nbs/05_training.ipynb #cell-030
 class Run:
     "A training run on disk: `.config`, `.history`, `.spectra`, `.metrics`, and its models."
     def __init__(self,
@@ -200,7 +193,7 @@ class Run:
                  device="cpu",  # where its models are loaded
                  ):
         self.dir, self.device = Path(dir), torch.device(device)
-        self.config = _read(self.dir / "config.json", json.loads)
+        self.config = _read(self.dir / "config.json", _parse_config)
 
     @property
     def history(self):
@@ -215,6 +208,11 @@ class Run:
             stage, epoch, kind = name.split("_")
             found.setdefault((int(stage), int(epoch)), {})[kind] = values
         return found
+
+    @cached_property
+    def items(self):
+        "The catalogue: {ids, names, labels}, lists of n_items + 1 with padding first; labels may be None."
+        return _read(self.dir / "items.json", json.loads)
 
     @cached_property
     def results(self):
@@ -247,7 +245,7 @@ class Run:
         done = ", ".join(f"{name} {100 * self.metrics[name]:.2f} %" for name in ("HR@20", "NDCG@20")) if (self.dir / "results.json").exists() else "not finished"
         return f"Run({str(self.dir)!r}: {self.config['data']['name']}, preset {self.config['preset']}, seed {self.config['seed']}; test: {done})"
 
-# %% ../nbs/05_training.ipynb #cell-034
+# %% ../nbs/05_training.ipynb #cell-031
 def stage1_model(cfg: ADRecConfig):  # -> NextItemModel
     "The stage-1 model that belongs to an ADRec: same width, depth, dropout and kind of padding."
     return NextItemModel(cfg.n_items, cfg.dim, cfg.max_len, cfg.padding, cfg.heads, cfg.blocks, cfg.dropout, cfg.emb_dropout)
@@ -260,7 +258,7 @@ def load_run(
     if not Path(dir).is_dir(): raise DataError("no such run directory", dir, remedy="train one with `adrec-nb train` or name another")
     return Run(dir, pick_device(device))
 
-# %% ../nbs/05_training.ipynb #cell-035
+# %% ../nbs/05_training.ipynb #cell-032
 def pick_device(
     device="auto",  # "auto", "cpu", "cuda", "cuda:1", …
 ):                  # -> torch.device
@@ -269,7 +267,7 @@ def pick_device(
     try: return torch.zeros(0, device=device).device
     except (RuntimeError, AssertionError) as error: raise ValueError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); try auto or cpu") from None
 
-# %% ../nbs/05_training.ipynb #cell-038
+# %% ../nbs/05_training.ipynb #cell-035
 WATCHED = tuple(f"{kind}@{k}" for k in (5, 10, 20) for kind in ("HR", "NDCG"))
 
 class EarlyStopping:
@@ -286,7 +284,7 @@ class EarlyStopping:
     @property
     def over(self): return self.waited >= self.patience
 
-# %% ../nbs/05_training.ipynb #cell-040
+# %% ../nbs/05_training.ipynb #cell-037
 class _Training:
     "One run in progress; what it knows after an epoch is what `last/state` holds."
     def __init__(self, ds, dir, model_config, train_config, seed, device):
@@ -342,7 +340,7 @@ class _Training:
         np.savez(buffer, **self.spectra)
         write_whole(self.dir / "spectra.npz", buffer.getvalue())
 
-# %% ../nbs/05_training.ipynb #cell-042
+# %% ../nbs/05_training.ipynb #cell-039
 def _snapshot(t: _Training) -> dict:
     "What a resume needs."
     return {"phase": t.phase, "epoch": t.epoch, "history": json.dumps(t.history), "spectra": {k: torch.from_numpy(v.copy()) for k, v in t.spectra.items()},
@@ -357,7 +355,7 @@ def _restore(t: _Training, state: dict):
     t.optimiser.load_state_dict(state["optimiser"])
     t.stopping.best, t.stopping.waited = state["best"], state["waited"]
 
-# %% ../nbs/05_training.ipynb #cell-044
+# %% ../nbs/05_training.ipynb #cell-041
 STAGES = {1: "pre-train", 2: "align", 3: "fine-tune"}
 _SAVE_SECONDS = 30
 
@@ -378,11 +376,12 @@ def _run_stage(t: _Training, stage: int):
             bar.update()
         if t.epoch < last: bar.set_description(f"stage {stage} of 3, {STAGES[stage]}: stopped early")
 
-# %% ../nbs/05_training.ipynb #cell-046
+# %% ../nbs/05_training.ipynb #cell-043
 def _open_run(dir: Path, config: dict, resume: bool):  # -> the state to continue from, or None
     "Start a run directory, or find where to go on. ValueError where it holds another run."
     if not (dir / "config.json").exists():
-        _write_json(dir / "config.json", config)
+        (dir / "last").mkdir(parents=True, exist_ok=True)
+        write_whole(dir / "config.json", json.dumps(config, indent=1).encode())
         return None
     if not resume: raise ValueError(f"{dir} already holds a run: continue it with resume=True (--resume), or choose another directory")
     there, here = ({f"{part}.{k}": v for part in ("model", "training", "data") for k, v in c[part].items()} | {"seed": c["seed"]} for c in (Run(dir).config, config))
@@ -390,14 +389,14 @@ def _open_run(dir: Path, config: dict, resume: bool):  # -> the state to continu
     if changed: raise ValueError(f"{dir} holds another run ({'; '.join(changed)}): give the same settings, or choose another directory")
     return dir / "last" / "state" if (dir / "last" / "state").exists() else None
 
-# %% ../nbs/05_training.ipynb #cell-047
-def _describe(ds, model_config, train_config, preset, seed):  # -> dict
+# %% ../nbs/05_training.ipynb #cell-044
+def _describe(ds, model_config, train_config, preset, seed, source):  # -> dict
     "What config.json says of a run."
     data = {"name": ds.name, "fingerprint": ds.fingerprint, "n_users": ds.n_users, "n_items": ds.n_items, "n_interactions": ds.n_interactions}
     versions = {"adrec_nb": adrec_nb.__version__, "torch": torch.__version__}
-    return {"data": data, "preset": preset, "seed": seed, "model": asdict(model_config), "training": asdict(train_config), "versions": versions}
+    return {"data": data, "source": source, "preset": preset, "seed": seed, "model": asdict(model_config), "training": asdict(train_config), "versions": versions}
 
-# %% ../nbs/05_training.ipynb #cell-048
+# %% ../nbs/05_training.ipynb #cell-045
 def train(
     ds: SequenceDataset,
     model: str = "adrec",    # what to train
@@ -406,13 +405,15 @@ def train(
     seed: int = 0,           # of everything random
     device: str = "auto",    # "auto": a GPU where there is one
     resume: bool = False,    # continue an interrupted run; a finished one is opened
+    source: dict | None = None,  # where the data came from, noted in config.json
     **overrides,             # any field of ADRecConfig or TrainConfig
 ):                           # -> Run
     "Train the three stages with early stopping, keep the best states, test both models. ValueError for settings that do not exist or a directory in use."
     if model != "adrec": raise ValueError(f"unknown model {model!r}: choose adrec")
     model_config, train_config = make_configs(ds.n_items, preset, **overrides)
     device, dir = pick_device(device), Path(run_dir)
-    state = _open_run(dir, _describe(ds, model_config, train_config, preset, seed), resume)
+    state = _open_run(dir, _describe(ds, model_config, train_config, preset, seed, source), resume)
+    write_whole(dir / "items.json", json.dumps({"ids": ds.item_ids, "names": ds.item_names, "labels": ds.item_labels}).encode())
     run = Run(dir, device)
     if (dir / "results.json").exists(): return run
     with torch.random.fork_rng([device] if device.type == "cuda" else []):   # the caller's random numbers stay as they were
@@ -423,16 +424,16 @@ def train(
     _test(run, ds, seed)
     return run
 
-# %% ../nbs/05_training.ipynb #cell-049
+# %% ../nbs/05_training.ipynb #cell-046
 def _test(run: Run, ds: SequenceDataset, seed: int):
     "Rank the test users with both models at their best validation, and note it."
     results = {}
     for name, model in (("stage1", run.stage1), ("adrec", run.model)):
         metrics = evaluate(model, ds, "test", generator=torch.Generator(run.device).manual_seed(seed))
         results[name] = {key: [value, *metrics.interval(key)] for key, value in metrics.items()}
-    _write_json(run.dir / "results.json", results)
+    write_whole(run.dir / "results.json", json.dumps(results, indent=1).encode())
 
-# %% ../nbs/05_training.ipynb #cell-066
+# %% ../nbs/05_training.ipynb #cell-064
 def plot_history(
     history: list,                     # as in `Run.history`
     metrics=("HR@20", "NDCG@20"),      # validation metrics to draw
