@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 # %% ../nbs/01_backbone.ipynb #cell-011
 class Dropout(nn.Module):
-    "Dropout (Srivastava et al. 2014) with a fast mask on the CPU."
-    def __init__(self, p: float):  # share of numbers set to 0 in training
+    "Dropout (Srivastava et al. 2014) with a fast mask on the CPU, where p is rounded to 1/65536."
+    def __init__(self, p: float):  # share of numbers set to 0 in training, 0 <= p < 1
         super().__init__()
         self.p = p
 
@@ -21,9 +21,12 @@ class Dropout(nn.Module):
         "Drop in training mode, else pass through."
         if not self.training or self.p == 0: return x
         if x.is_cuda: return F.dropout(x, self.p)
-        return x * (torch.rand_like(x) >= self.p).to(x.dtype).mul_(1 / (1 - self.p))
+        dropped = round(self.p * 2**16)                                        # of 65,536 equally likely numbers
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-2**63, None)
+        kept = bits.view(torch.int16)[:x.numel()].view(x.shape) >= dropped - 2**15
+        return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
 
-# %% ../nbs/01_backbone.ipynb #cell-014
+# %% ../nbs/01_backbone.ipynb #cell-016
 class KVCache:
     "Keys and values of a history for one block, with one free slot at the end for the token being denoised."
     def __init__(self): self.k = self.v = None
@@ -39,7 +42,7 @@ class KVCache:
         self.k[:, :, -1:], self.v[:, :, -1:] = k, v
         return self.k, self.v
 
-# %% ../nbs/01_backbone.ipynb #cell-016
+# %% ../nbs/01_backbone.ipynb #cell-018
 class Attention(nn.Module):
     "Multi-head self-attention with biases, xavier-normal weights and dropout on the attention weights (Vaswani et al. 2017)."
     def __init__(self,
@@ -72,7 +75,7 @@ class Attention(nn.Module):
         logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
         return self.drop(logits.softmax(-1)) @ v
 
-# %% ../nbs/01_backbone.ipynb #cell-023
+# %% ../nbs/01_backbone.ipynb #cell-025
 class Block(nn.Module):
     "A post-norm transformer block: attention, then feed-forward, each with dropout, residual and layer norm."
     def __init__(self,
@@ -91,7 +94,7 @@ class Block(nn.Module):
         x = self.norm1(x + self.drop(self.attention(x, mask, cache)))
         return self.norm2(x + self.drop(self.ffn(x)))
 
-# %% ../nbs/01_backbone.ipynb #cell-026
+# %% ../nbs/01_backbone.ipynb #cell-028
 class CausalTransformer(nn.Module):
     "A stack of blocks. It knows nothing of users or padding: the mask says who may look at whom."
     def __init__(self,
@@ -112,7 +115,7 @@ class CausalTransformer(nn.Module):
         for i, block in enumerate(self.blocks): x = block(x, mask, caches[i] if caches else None)
         return x
 
-# %% ../nbs/01_backbone.ipynb #cell-039
+# %% ../nbs/01_backbone.ipynb #cell-041
 def attention_mask(
     segment: torch.Tensor,  # int (R, L): 1, 2, … within a row, 0 where the row is empty
 ):                          # -> bool (R, 1, L, L)
@@ -120,7 +123,7 @@ def attention_mask(
     same = segment[:, :, None] == segment[:, None, :]           # (R, L, L)
     return same.tril()[:, None]
 
-# %% ../nbs/01_backbone.ipynb #cell-043
+# %% ../nbs/01_backbone.ipynb #cell-045
 def sink_mask(
     segment: torch.Tensor,  # int (R, L), as for `attention_mask`
     n_pads: torch.Tensor,   # int (R, L): L - n of the history that a token belongs to

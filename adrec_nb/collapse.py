@@ -63,7 +63,7 @@ def singular_values(
     R = torch.empty(0, table.shape[1], dtype=torch.float64, device=table.device)  # (0, d)
     for block in _blocks(table, kind):
         R = torch.linalg.qr(torch.cat([R, block]), mode="r").R                    # (min(rows, d), d)
-    return np.linalg.svd(R.cpu().numpy(), compute_uv=False)
+    return torch.linalg.svdvals(R.cpu()).numpy()  # not NumPy's: its threads and torch's fight over the cores
 
 # %% ../nbs/06_collapse.ipynb #cell-042
 def effective_rank(
@@ -73,8 +73,11 @@ def effective_rank(
     s = np.asarray(s, dtype=np.float64)
     if s.ndim != 1 or not (np.isfinite(s) & (s >= 0)).all():
         raise ValueError("effective_rank takes singular values: one list of finite numbers >= 0, not a table")
-    p = s[s > 0] / s.sum() if s.any() else np.ones(0)
-    return float(np.exp(-(p * np.log(p)).sum())) if len(p) else 0.0
+    if not s.any():
+        return 0.0
+    p = s / s.sum()
+    p = p[p > 0]
+    return float(np.exp(-(p * np.log(p)).sum()))
 
 # %% ../nbs/06_collapse.ipynb #cell-053
 def _upper_mass(angle, ratio):
@@ -112,11 +115,14 @@ class MarchenkoPastur:
     def cdf(self, x):
         "Share of the eigenvalues that are at most x."
         cosine = (np.asarray(x) / self.variance - 1 - self.ratio) / (2 * self.ratio**0.5)
-        return np.where(np.asarray(x) < 0, 0.0, 1 - _upper_mass(np.arccos(np.clip(cosine, -1, 1)), self.ratio))
+        above = _upper_mass(np.arccos(np.clip(cosine, -1, 1)), self.ratio)
+        return np.where(np.asarray(x) < 0, 0.0, np.clip(1 - above, 0, 1))
 
     def quantile(self, p):
         "Smallest x with cdf(x) >= p, for p from 0 to 1."
         p = np.asarray(p, dtype=np.float64)
+        if not ((0 <= p) & (p <= 1)).all():
+            raise ValueError(f"a quantile is for p from 0 to 1, not {p}")
         x = 1 + self.ratio + 2 * self.ratio**0.5 * np.cos(_angle_of(1 - p, self.ratio))
         return self.variance * np.where((self.zero_mass > 0) & (p <= self.zero_mass), 0.0, x)
 
@@ -170,7 +176,7 @@ _LOWEST = 1e-3  # of the root mean square; below lie only the rounding errors of
 
 def _spectrum(table, kind, shape):  # -> singular values, (n, d)
     if np.ndim(table) == 2:
-        return singular_values(table, kind), tuple(table.shape)
+        return singular_values(table, kind), tuple(np.shape(table))
     if shape is None or len(table) != min(shape):
         raise ValueError(f"a list of {len(table)} singular values needs its table's shape (n, d), not shape={shape}")
     return np.asarray(table, dtype=np.float64), tuple(shape)
@@ -194,7 +200,7 @@ def _finish(fig, title):
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
-        ax.legend(fontsize=8 if len(fig.axes) == 1 else 7)
+        ax.legend(fontsize=8 if len(fig.axes) == 1 else 7, loc="best" if len(fig.axes) == 1 else "lower left")
     fig.axes[0].set_ylim(bottom=max(fig.axes[0].get_ylim()[0], _LOWEST))
     fig.axes[0].set_ylabel("singular value / root mean square")
     fig.suptitle(title)
@@ -257,7 +263,7 @@ def noise_distance(
 
 # %% ../nbs/06_collapse.ipynb #cell-110
 def _share(part, whole):
-    return float(part / whole) if whole > 0 else float("nan")
+    return float(part) / float(whole) if whole > 0 else float("nan")
 
 def spectrum_report(
     spectra: Mapping,          # kind -> singular values, all three kinds
@@ -282,7 +288,7 @@ def spectrum_report(
 def _label_columns(labels):  # -> (n, labels) 0/1
     sets = [(label,) if np.isscalar(label) else tuple(label) for label in labels]
     column = {label: j for j, label in enumerate(sorted({label for labels in sets for label in labels}))}
-    columns = np.zeros((len(sets), len(column)))
+    columns = torch.zeros(len(sets), len(column), dtype=torch.float64)
     for i, labels in enumerate(sets):
         columns[i, [column[label] for label in labels]] = 1
     return columns
@@ -293,15 +299,15 @@ def label_share(
     labels,          # n labels, or n tuples of labels, () for an item without
 ) -> tuple[float, float]:
     "Share of the centred energy that labels explain (R^2), and its mean for noise. ValueError unless one entry a row."
-    table = _as_table(E).double().cpu().numpy()
+    table = _as_table(E).double().cpu()
     if len(labels) != len(table):
         raise ValueError(f"{len(labels)} labels for {len(table)} rows: give one entry an item, none for padding")
     columns = _label_columns(labels)
     columns, table = columns - columns.mean(0), table - table.mean(0)      # (n, labels), (n, d)
-    value, vector = np.linalg.eigh(columns.T @ columns)
-    keep = value > 1e-9 * len(table)
-    explained = np.square(vector[:, keep].T @ (columns.T @ table)) / value[keep, None]
-    return _share(explained.sum(), np.square(table).sum()), _share(keep.sum(), len(table) - 1)
+    value, vector = torch.linalg.eigh(columns.T @ columns)
+    keep = value > 1e-9 * len(table)                                       # as many as label columns are independent
+    explained = (vector[:, keep].T @ (columns.T @ table)).square().sum(1) / value[keep]
+    return _share(explained.sum(), table.square().sum()), _share(keep.sum(), len(table) - 1)
 
 # %% ../nbs/06_collapse.ipynb #cell-120
 def collapse_report(

@@ -153,7 +153,7 @@ def linear_cross_entropy(
     vectors: torch.Tensor,  # (M, D)
     table: torch.Tensor,    # (N, D), one row a class
     targets: torch.Tensor,  # int64 (M,) classes, 0 … N-1
-    cells: int = 2**22,     # scores held at once: 16 MB in float32
+    cells: int = 2**19,     # scores held at once: 2 MB in float32, what a CPU's cache holds
 ):                          # -> scalar, in nats
     "Mean cross-entropy of `vectors @ table.T` with the targets, without ever holding all M x N scores."
     return _LinearCrossEntropy.apply(vectors, table, targets, max(1, cells // len(table)))
@@ -197,7 +197,7 @@ class InnerProductModel(Recommender):
                       ):                      # -> scalar, in nats
         "Mean cross-entropy of the scores of the full catalogue with the targets."
         first = 0 if self.padding == "sink" else 1                        # the released code's phantom class, or none
-        return linear_cross_entropy(vectors, self.item_table[first:], targets - first)
+        return linear_cross_entropy(vectors, self.item_table[first:], targets - first, 2**26 if vectors.is_cuda else 2**19)
 
     @torch.no_grad()
     def score(self, histories, steps=None, generator=None):               # -> (n, n_items + 1)

@@ -87,7 +87,7 @@ class TrainConfig:
 
 # %% ../nbs/05_training.ipynb #cell-013
 PRESETS = {"paper": dict(padding="sink"),
-           "quick": dict(padding="sink", dim=64, batch_size=128, lr=2e-3, cosine_epochs=60, max_epochs=60, patience=2)}
+           "quick": dict(padding="sink", dim=64, batch_size=128, lr=2e-3, cosine_epochs=40, max_epochs=40, patience=2)}
 
 def make_configs(
     n_items: int,
@@ -174,16 +174,29 @@ def _read(path, parse):
     "Parse a file of a run; DataError where it is missing or damaged."
     try: return parse(path.read_bytes())
     except FileNotFoundError: raise DataError("missing from the run directory", path, remedy="finish the run with resume=True (--resume), or name another one") from None
-    except (ValueError, KeyError, OSError, SafetensorError, EOFError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError, EOFError) as error:
         raise DataError(f"damaged ({type(error).__name__}: {error})", path, remedy="train this run again") from None
 
 def _parse_config(content):
     "config.json, with the parts that a run must have."
     config = json.loads(content)
-    if not isinstance(config, dict) or not {"data", "model", "training", "seed", "preset"} <= config.keys(): raise ValueError("not the description of a run")
+    if not isinstance(config, dict) or not isinstance(config.get("seed"), int) or not {"name", "fingerprint"} <= dict(config["data"]).keys() or not config["preset"]:
+        raise ValueError("not the description of a run")
     try: ADRecConfig(**config["model"]), TrainConfig(**config["training"])
     except TypeError as error: raise ValueError(str(error)) from None
     return config
+
+def _parse_items(content):
+    "items.json: three lists of one length, or no labels."
+    items = json.loads(content)
+    if not isinstance(items, dict) or len({len(items[part]) for part in ("ids", "names", "labels") if items[part] is not None}) != 1: raise ValueError("not a catalogue")
+    return items
+
+def _parse_results(content):
+    "results.json: both models, three numbers a metric."
+    results = json.loads(content)
+    if any(len(row) != 3 for model in ("stage1", "adrec") for row in results[model].values()) or not results["adrec"]: raise ValueError("not test results")
+    return results
 
 # %% ../nbs/05_training.ipynb #cell-030
 class Run:
@@ -212,12 +225,12 @@ class Run:
     @cached_property
     def items(self):
         "The catalogue: {ids, names, labels}, lists of n_items + 1 with padding first; labels may be None."
-        return _read(self.dir / "items.json", json.loads)
+        return _read(self.dir / "items.json", _parse_items)
 
     @cached_property
     def results(self):
         "{model name: {metric: [value, low, high]}} on test users, 95 % bootstrap intervals; the names are stage1 and adrec."
-        return _read(self.dir / "results.json", json.loads)
+        return _read(self.dir / "results.json", _parse_results)
 
     @property
     def metrics(self):

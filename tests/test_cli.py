@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 import tomllib
@@ -22,7 +23,7 @@ from adrec_nb.cli import COMMANDS
 ROOT = Path(__file__).resolve().parents[1]
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("TQDM_")}
 ENV |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-TRAIN = ["train", "log.csv", "--out", "runs/ring", "--set", "dim=16", "steps=4", "batch_size=40", "lr=0.01", "max_epochs=60",
+TRAIN = ["train", "log.csv", "--out", "runs/ring", "--set", "dim=16", "steps=4", "batch_size=40", "lr=0.01", "max_epochs=30",
          "align_epochs=2", "validate_every=1", "patience=1000"]
 DEADLINE = 120  # seconds, for one process on a busy machine
 
@@ -84,9 +85,9 @@ def test_command_that_pip_installs():
 
 FILES = {"empty.csv": "", "header.csv": "user,item,rating,timestamp\n", "word.csv": "user,item,rating,timestamp\na,b,5,1\na,c,five,2\n",
          "few.csv": "user,item,rating,timestamp\na,b,5,1\n", "two.csv": "uid,user,item,timestamp\na,b,c,1\n"}
-BAD = [("", "COMMAND"), ("data", "--file"), ("data --file log.csv --seed 1", "--seed"), ("train log.csv", "--out"),
+BAD = [("", "COMMAND"), ("data", "--file"), ("data --file log.csv --seed", "--seed"), ("train log.csv", "--out"),
        ("train log.csv --out x --seed -1", "'-1'"), ("recommend runs/ring --history 1 -k 0", "-k"),
-       ("train ml-1m --out x", "ml-100k"), ("train missing.csv --out x", "missing.csv"), ("data --file .", ".: "),
+       ("train ml-1m --out x", "ml-100k"), ("data --file missing.csv", "missing.csv"), ("data --file .", ".: "),
        ("data --file empty.csv", "empty.csv"), ("data --file header.csv", "header.csv"),
        ("data --file word.csv", "word.csv, line 3, column 'rating'"), ("data --file few.csv", "few.csv"),
        ("data --file two.csv", "--read"), ("data --file log.csv --read k_core=five", "k_core=five"),
@@ -173,6 +174,7 @@ class Terminal:
 
     def __init__(self):
         self.ours, self.theirs = pty.openpty()
+        termios.tcsetwinsize(self.theirs, (24, 100))
         self.shown = b""
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
@@ -209,7 +211,7 @@ def trained(folder):
 def test_interrupted_training_goes_on(trained, folder):
     "Ctrl-C, then SIGTERM, then the end: each epoch was done once, and a bar was shown on the terminal alone."
     facts, shown = trained
-    assert epochs(folder) == [(model, epoch) for model in (1, 2) for epoch in range(1, 61)]
+    assert epochs(folder) == [(model, epoch) for model in (1, 2) for epoch in range(1, 31)]
     assert "stage 3 of 3" in shown
     assert set(facts["test"]) == {"stage1", "adrec"} and facts["test"]["adrec"]["HR@5"]["value"] > 0.8  # chance: 5 / 20
 
@@ -230,13 +232,10 @@ def test_trained_run(trained, folder):
 
 
 def test_wrong_use_of_a_run(trained, folder):
-    "An unknown item, other data, a second training in the same place, and a damaged file: one line each, exit code 2."
+    "An unknown item, and other data than the run's: one line each, exit code 2."
     (folder / "other.csv").write_text((folder / "log.csv").read_text().replace("item-07", "item-08"))
-    (folder / "runs/broken").mkdir()
-    (folder / "runs/broken/config.json").write_text((folder / "runs/ring/config.json").read_text()[:-9])
-    cases = {"recommend runs/ring --history item-03,item-99": "'item-99'", "evaluate runs/ring --data other.csv": "other.csv",
-             shlex.join(TRAIN): "--resume", "evaluate runs/broken": "config.json"}
-    processes = [start(shlex.split(line), folder) for line in cases]
+    cases = {"recommend runs/ring --history item-03,item-99": "'item-99'", "evaluate runs/ring --data other.csv": "other.csv"}
+    processes = [start(line.split(), folder) for line in cases]
     for process, (line, named) in zip(processes, cases.items()):
         code, out, err = finish(process)
         assert (code, out, err.count("\n")) == (2, "", 1) and named in err, (line, err)
