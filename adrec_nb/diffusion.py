@@ -68,7 +68,7 @@ class Diffusion(nn.Module):
              ):                         # -> list of Step, noisiest first
         "The walk from noise to x_0. With fewer than T steps it visits evenly spaced noise levels, the noisiest among them."
         steps = self.steps if steps is None else steps
-        if not 1 <= steps <= self.steps: raise ValueError(f"steps={steps}: this model can take 1 to {self.steps} denoising steps")
+        if not isinstance(steps, (int, np.integer)) or not 1 <= steps <= self.steps: raise ValueError(f"steps={steps!r}: this model can take 1 to {self.steps} denoising steps")
         levels = np.linspace(self.steps - 1, 0, steps).round().astype(int)            # steps = 1: the noisiest alone
         alpha_bar = np.cumprod(1 - self.betas)
         return [_posterior(int(t), alpha_bar[t], alpha_bar[p] if p is not None else 1.0)

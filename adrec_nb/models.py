@@ -109,7 +109,10 @@ class Batch(NamedTuple):
     segment: torch.Tensor  # (R, L) history number within the row, 0 where empty
     length: torch.Tensor   # (R, L) n of the history a token belongs to, 0 where empty
     tokens: torch.Tensor   # (M,) flat places of the real tokens
-    n_users: int
+    n_users: int           # users in the whole batch
+    n_tokens: int          # real tokens in the whole batch: M, or more where this is one process's share of the batch
+    n_rows: int            # rows in the whole batch
+    rows: torch.Tensor | None = None  # which of them are here, where not all are
 
 # %% ../nbs/03_models.ipynb #cell-023
 def make_batch(
@@ -123,7 +126,7 @@ def make_batch(
     places = np.concatenate([np.arange(n) + r * max_len + s for n, r, s in zip(inputs.length, inputs.row, inputs.start)])
     length[places] = np.repeat(inputs.length, inputs.length)
     arrays = inputs.items, targets.items, inputs.segment, length.reshape(inputs.items.shape), np.sort(places)
-    return Batch(*(torch.from_numpy(a).to(device) for a in arrays), n_users=len(sequences))
+    return Batch(*(torch.from_numpy(a).to(device) for a in arrays), n_users=len(sequences), n_tokens=len(places), n_rows=len(inputs.items))
 
 # %% ../nbs/03_models.ipynb #cell-028
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -192,12 +195,13 @@ class InnerProductModel(Recommender):
         return x[:, -batch.items.shape[1]:].flatten(0, 1)[batch.tokens]
 
     def cross_entropy(self,
-                      vectors: torch.Tensor,  # (M, D)
-                      targets: torch.Tensor,  # (M,) items
-                      ):                      # -> scalar, in nats
+                      vectors: torch.Tensor,         # (M, D)
+                      targets: torch.Tensor,         # (M,) items
+                      n_tokens: int | None = None,   # what the sum is divided by; None: M
+                      ):                             # -> scalar, in nats
         "Mean cross-entropy of the scores of the full catalogue with the targets."
         first = 0 if self.padding == "sink" else 1                        # the released code's phantom class, or none
-        return linear_cross_entropy(vectors, self.item_table[first:], targets - first, 2**26 if vectors.is_cuda else 2**19)
+        return linear_cross_entropy(vectors, self.item_table[first:], targets - first, 2**26 if vectors.is_cuda else 2**19) * (len(targets) / (n_tokens or len(targets)))
 
     @torch.no_grad()
     def score(self, histories, steps=None, generator=None):               # -> (n, n_items + 1)
@@ -235,7 +239,7 @@ class NextItemModel(InnerProductModel):
         "The training loss, by name. Nothing here needs a generator."
         mask, items = self.layout(batch.segment, batch.length, batch.items)
         vectors = self.real_tokens(self.encode(items, mask), batch)
-        return {"ce": self.cross_entropy(vectors, batch.targets.flatten()[batch.tokens])}
+        return {"ce": self.cross_entropy(vectors, batch.targets.flatten()[batch.tokens], batch.n_tokens)}
 
     @torch.no_grad()
     def user_vectors(self, histories, steps=None, generator=None):        # -> (n, D)
@@ -288,11 +292,12 @@ class ADRecConfig:
     blocks: int = 2                     # in the CAM, and again in the ADM
     dropout: float = 0.1                # in the blocks
     emb_dropout: float = 0.3            # on the input
-    mse_weight: float = 1.0             # of the squared error beside the cross-entropy
+    ce_weight: float = 1.0              # of the cross-entropy in the training loss
+    mse_weight: float = 1.0             # of the squared error
 
     def __post_init__(self):
         "ValueError names a setting out of range."
-        check_at_least(self, n_items=1, dim=2, max_len=1, steps=1, heads=1, blocks=1, noise_weight=0, mse_weight=0)
+        check_at_least(self, n_items=1, dim=2, max_len=1, steps=1, heads=1, blocks=1, noise_weight=0, ce_weight=0, mse_weight=0)
         for name in ("dropout", "emb_dropout"):
             if not 0 <= getattr(self, name) < 1: _fail(f"{name}={getattr(self, name)!r}: give a share from 0 up to, but not, 1")
         for name, known in (("schedule", SCHEDULES), ("padding", ("mask", "sink"))):
@@ -322,6 +327,7 @@ class ADRec(InnerProductModel):
         self.diffusion = Diffusion(cfg.steps, cfg.schedule)
         self.step_mlp = nn.Sequential(nn.Linear(cfg.dim, 4 * cfg.dim), nn.SiLU(), nn.Linear(4 * cfg.dim, cfg.dim))
         self.register_buffer("step_features", step_features(cfg.steps, cfg.dim), persistent=False)
+        self.fewest_steps = None                                          # what steps="auto" stands for, once it has been found
 
     def summarise(self, items, mask):                                     # (R, L) -> c (R, L, D)
         "The CAM over the embedded history."
@@ -331,22 +337,19 @@ class ADRec(InnerProductModel):
         "z = c + lambda (x + temb(t)) (paper, eq. of the aggregation)."
         return c + self.config.noise_weight * (x + self.step_mlp(self.step_features)[t])
 
-    def draw_steps(self, segment, generator=None):                        # int (R, L) -> int (R, L)
-        "A diffusion step for every token, or for every sequence where `token_level` is off."
-        t = torch.randint(self.config.steps, segment.shape, generator=generator, device=segment.device)
-        return t if self.config.token_level else t.gather(1, (segment - 1).clamp(min=0))      # k-th history of a row: its k-th draw
-
     def draw(self, batch: Batch, generator: torch.Generator | None = None):   # -> t int (R, L), eps (R, L, D)
-        "Steps and noise for one training batch."
-        t = self.draw_steps(batch.segment, generator)
-        return t, torch.randn(*t.shape, self.config.dim, generator=generator, device=t.device)
+        "Steps (one for every token, or for every sequence where `token_level` is off) and noise for a batch, the same however it is shared."
+        shape, how = (batch.n_rows, batch.segment.shape[1]), dict(generator=generator, device=batch.segment.device)
+        t, eps = torch.randint(self.config.steps, shape, **how), torch.randn(*shape, self.config.dim, **how)
+        if batch.rows is not None: t, eps = t[batch.rows], eps[batch.rows]
+        return t if self.config.token_level else t.gather(1, (batch.segment - 1).clamp(min=0)), eps   # k-th history of a row: its k-th draw
 
     def losses(self,
                batch: Batch,
                generator: torch.Generator | None = None,
                drawn: tuple | None = None,        # (t, eps) as from `draw`; None: drawn here
                ):                                 # -> {"ce": scalar, "mse": scalar}
-        "Both training losses, by name; the training minimises ce + mse_weight * mse."
+        "Both training losses, by name; the training minimises ce_weight * ce + mse_weight * mse."
         t, eps = drawn or self.draw(batch, generator)
         mask, items, targets, real, t = self.layout(batch.segment, batch.length, batch.items, batch.targets, (batch.segment > 0).long(), t)
         x0 = self.embedding(targets)                                      # (R, L, D)
@@ -355,16 +358,17 @@ class ADRec(InnerProductModel):
         x0_hat = self.adm(self.aggregate(self.summarise(items, mask), x_t, t * real), mask)
         guess, clean = self.real_tokens(x0_hat, batch), self.real_tokens(x0, batch)           # (M, D)
         weight = 1 / (batch.length.flatten()[batch.tokens] * batch.n_users)
-        return {"ce": self.cross_entropy(guess, batch.targets.flatten()[batch.tokens]),
+        return {"ce": self.cross_entropy(guess, batch.targets.flatten()[batch.tokens], batch.n_tokens),
                 "mse": ((guess - clean).square().mean(-1) * weight).sum()}
 
     @torch.no_grad()
     def user_vectors(self,
                      histories: list,           # one list of item numbers for each user, oldest first
-                     steps: int | None = None,  # denoising steps, 1 … T; None: all T
+                     steps: int | str | None = None,  # denoising steps, 1 … T; None: all T; "auto": as few as do no harm, found by training
                      generator=None,            # None: fresh noise; a torch.Generator: repeatable noise; "zero": no noise at all
                      ):                         # -> (n, D)
         "The denoised last token of every history: the users' vectors. ValueError names a bad history or number of steps."
+        if steps == "auto": steps = self.fewest_steps or _fail('steps="auto": no number of steps has been found for this model; give a number')
         plan = self.diffusion.plan(steps)
         if not isinstance(generator, torch.Generator) and generator not in (None, "zero"): _fail(f'generator={generator!r}: give None, a torch.Generator or "zero"')
         histories = check_histories(histories, self.n_items)
