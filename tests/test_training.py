@@ -1,0 +1,168 @@
+"""Trainings that are killed, run out of disk, or share their work: what only real processes can show."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+TINY = dict(dim=16, steps=4, batch_size=50, lr=0.01, max_epochs=10, validate_every=2, patience=9)
+
+# A small training in a process of its own: `run` says where and how, `fate` what befalls it.
+CHILD = """
+import json, logging, os, random, resource, signal, sys, threading
+import numpy as np
+import adrec_nb.training as training
+from adrec_nb.data import SequenceDataset
+
+run, fate = map(json.loads, sys.argv[1:])
+rng = np.random.default_rng(0)
+walks = [(rng.integers(30) + np.cumsum(rng.random(n) < 0.9)) % 30 + 1 for n in rng.integers(5, 20, 200)]
+ring = SequenceDataset("ring", walks, ["(padding)", *map(str, range(30))])
+
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+
+def dying_at(function, count):          # a function that kills the process at its count-th call
+    def call(*args, **kwargs):
+        call.left -= 1
+        if call.left == 0 and fate.get("rank", 0) == int(os.environ.get("RANK", 0)): die()
+        return function(*args, **kwargs)
+    call.left = count
+    return call
+
+if "call" in fate:
+    name, count = fate["call"]
+    owner = training._Training if name == "run_epoch" else os
+    setattr(owner, name, dying_at(getattr(owner, name), count))
+if "seconds" in fate: threading.Timer(fate["seconds"], die).start()
+if "bytes" in fate:                     # as on a full disk: no file may grow beyond this
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (fate["bytes"], fate["bytes"]))
+print(training.train(ring, device="cpu", resume=True, **run).metrics, flush=True)
+os._exit(0)                             # a timer that is still waiting must not keep the process
+"""
+
+
+def start(run, fate=None, **environment):
+    "A training process; its output is one text."
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, json.dumps(run), json.dumps(fate or {})],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | environment,
+    )
+
+
+def finish(process, code=0):
+    "Its output, once it has ended as it should."
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == code, output
+    return output
+
+
+def outcome(folder):
+    "What must not depend on interruptions: the history and the weights."
+    return (folder / "metrics.jsonl").read_text(), load_file(folder / "best.safetensors")
+
+
+def assert_same(one, other):
+    assert one[0] == other[0]
+    for name, weights in one[1].items():
+        assert torch.equal(weights, other[1][name]), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    "A run that nothing befell."
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    finish(start({"run_dir": str(folder), **TINY}))
+    return folder
+
+
+def test_kills_change_nothing(whole, tmp_path):
+    "Killed at random moments, also inside the writing of files, and resumed each time: the same run, bit for bit."
+    rng, folder, kills = random.Random(0), tmp_path / "run", int(os.environ.get("ADREC_NB_KILLS", 3))
+    fates = [{"call": ["fsync", rng.randint(1, 12)]}, {"call": ["replace", rng.randint(1, 12)]}, {"seconds": None}]
+    for i in range(kills):
+        fate = dict(fates[i % 3])
+        if "call" in fate: fate["call"] = [fate["call"][0], rng.randint(1, 14)]
+        else: fate["seconds"] = rng.uniform(0.1, 1.5)
+        process = start({"run_dir": str(folder), **TINY}, fate)
+        process.communicate(timeout=300)
+        if process.returncode == 0: break                  # it got to the end before its fate
+        assert process.returncode == -signal.SIGKILL
+    finish(start({"run_dir": str(folder), **TINY}))
+    assert_same(outcome(whole), outcome(folder))
+
+
+def test_full_disk_keeps_the_state_before(whole, tmp_path):
+    "No room for a checkpoint: one clear line, and the run goes on from the state before, once there is room."
+    folder = tmp_path / "run"
+    process = start({"run_dir": str(folder), **TINY}, {"call": ["run_epoch", 7]})
+    process.communicate(timeout=300)
+    assert (folder / "last" / "state").exists()
+    size = (folder / "last" / "state").stat().st_size
+    output = finish(start({"run_dir": str(folder), **TINY}, {"bytes": size // 2}), code=1)
+    assert "cannot be written (File too large)" in output and "Make room" in output
+    finish(start({"run_dir": str(folder), **TINY}))
+    assert_same(outcome(whole), outcome(folder))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return str(s.getsockname()[1])
+
+
+def two_ranks(run, fate=None):
+    "Two processes that train together."
+    port = free_port()
+    return [start(run, fate, RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+            for rank in (0, 1)]
+
+
+def numbers(folder):
+    "Losses and metrics of every validation."
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [[row["loss"], row["ce"], *row["valid"].values()] for row in rows]
+
+
+def test_two_processes_equal_one(tmp_path):
+    "Same global batches, same losses to 1e-5 (without dropout, whose masks are drawn by each process for itself)."
+    settings = {**TINY, "dropout": 0.0, "emb_dropout": 0.0, "noise_weight": 0.5}
+    finish(start({"run_dir": str(tmp_path / "one"), **settings}))
+    for process in two_ranks({"run_dir": str(tmp_path / "two"), **settings}): process.communicate(timeout=300)
+    one, two = numbers(tmp_path / "one"), numbers(tmp_path / "two")
+    assert len(one) == 11
+    torch.testing.assert_close(torch.tensor(two), torch.tensor(one), rtol=1e-5, atol=1e-5)
+
+
+def test_launched_by_accelerate(tmp_path):
+    "The documented command: two CPU processes, one run directory, one writer."
+    pytest.importorskip("accelerate")
+    table = tmp_path / "events.tsv"
+    rows = [f"{user}\t{(start_ + step) % 20}\t5\t{step}" for user, start_ in enumerate(range(60)) for step in range(8)]
+    table.write_text("user\titem\trating\ttimestamp\n" + "\n".join(rows) + "\n")
+    settings = [f"{name}={value}" for name, value in {**TINY, "max_epochs": 2}.items()]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port(), "-m", "adrec_nb.cli",
+               "train", str(table), "--out", str(tmp_path / "run"), "--device", "cpu", "--set", *settings]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "run" / "results.json").exists()
+    assert not [path for path in (tmp_path / "run").rglob(".*")]
+
+
+def test_a_lost_process_stops_the_others(tmp_path):
+    "The survivor says so, in time, and what was saved can be resumed."
+    processes = two_ranks({"run_dir": str(tmp_path / "run"), **TINY}, {"call": ["run_epoch", 7], "rank": 1})
+    output, _ = processes[0].communicate(timeout=60)
+    assert processes[0].returncode != 0 and "another process of this training stopped" in output
+    assert processes[1].wait(60) == -signal.SIGKILL
+    finish(start({"run_dir": str(tmp_path / "run"), **TINY}))
