@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_histories', 'left_pad', 'evaluating', 'Recommender', 'Batch', 'make_batch', 'linear_cross_entropy',
-           'InnerProductModel', 'NextItemModel', 'check_at_least', 'ADRecConfig', 'step_features', 'ADRec']
+           'InnerProductModel', 'NextItemModel', 'check_at_least', 'ADRecConfig', 'step_features', 'ADRecNetwork',
+           'ADRec']
 
 # %% ../nbs/03_models.ipynb #cell-004
 import math
@@ -156,10 +157,10 @@ def linear_cross_entropy(
     vectors: torch.Tensor,  # (M, D)
     table: torch.Tensor,    # (N, D), one row a class
     targets: torch.Tensor,  # int64 (M,) classes, 0 … N-1
-    cells: int = 2**19,     # scores held at once: 2 MB in float32, what a CPU's cache holds
+    cells: int = 2**19,     # scores held at once: 2 MB in float32, what a CPU's cache holds; more where 128 tokens need it
 ):                          # -> scalar, in nats
     "Mean cross-entropy of `vectors @ table.T` with the targets, without ever holding all M x N scores."
-    return _LinearCrossEntropy.apply(vectors, table, targets, max(1, cells // len(table)))
+    return _LinearCrossEntropy.apply(vectors, table, targets, max(128, cells // len(table)))
 
 # %% ../nbs/03_models.ipynb #cell-033
 class InnerProductModel(Recommender):
@@ -316,8 +317,8 @@ def step_features(
     return torch.cat([angles.cos(), angles.sin()], -1)
 
 # %% ../nbs/03_models.ipynb #cell-057
-class ADRec(InnerProductModel):
-    "Auto-regressive diffusion recommender (Chen, Xu & Jiang, KDD 2025): CAM, aggregation with the noisy next item, ADM."
+class ADRecNetwork(InnerProductModel):
+    "The networks of ADRec (CAM, aggregation, ADM) and their training losses (Chen, Xu & Jiang, KDD 2025)."
     def __init__(self, config: ADRecConfig):
         cfg = self.config = config
         super().__init__(cfg.n_items, cfg.dim, cfg.max_len, cfg.padding)
@@ -327,14 +328,13 @@ class ADRec(InnerProductModel):
         self.diffusion = Diffusion(cfg.steps, cfg.schedule)
         self.step_mlp = nn.Sequential(nn.Linear(cfg.dim, 4 * cfg.dim), nn.SiLU(), nn.Linear(4 * cfg.dim, cfg.dim))
         self.register_buffer("step_features", step_features(cfg.steps, cfg.dim), persistent=False)
-        self.fewest_steps = None                                          # what steps="auto" stands for, once it has been found
 
     def summarise(self, items, mask):                                     # (R, L) -> c (R, L, D)
         "The CAM over the embedded history."
         return self.cam(self.norm(self.drop(self.embedding(items))), mask)
 
     def aggregate(self, c, x, t):                                         # (…, D), (…, D), int (…) -> z (…, D)
-        "z = c + lambda (x + temb(t)) (paper, eq. of the aggregation)."
+        "z = c + lambda (x + temb(t)), lambda = `noise_weight`."
         return c + self.config.noise_weight * (x + self.step_mlp(self.step_features)[t])
 
     def draw(self, batch: Batch, generator: torch.Generator | None = None):   # -> t int (R, L), eps (R, L, D)
@@ -360,6 +360,11 @@ class ADRec(InnerProductModel):
         weight = 1 / (batch.length.flatten()[batch.tokens] * batch.n_users)
         return {"ce": self.cross_entropy(guess, batch.targets.flatten()[batch.tokens], batch.n_tokens),
                 "mse": ((guess - clean).square().mean(-1) * weight).sum()}
+
+# %% ../nbs/03_models.ipynb #cell-059
+class ADRec(ADRecNetwork):
+    "Auto-regressive diffusion recommender (Chen, Xu & Jiang, KDD 2025): the networks, and denoising of the last token."
+    fewest_steps = None                                                   # what steps="auto" stands for, once it has been found
 
     @torch.no_grad()
     def user_vectors(self,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'PRESETS', 'WATCHED', 'STAGES', 'deal_rows', 'TrainingData', 'TrainConfig', 'make_configs', 'epoch_seed',
-           'cosine_lr', 'World', 'train_epoch', 'save_state', 'load_state', 'keep_state', 'newest_state', 'Run',
-           'stage1_model', 'load_run', 'pick_device', 'EarlyStopping', 'find_steps', 'train', 'plot_history']
+           'cosine_lr', 'World', 'train_epoch', 'save_state', 'load_state', 'keep_state', 'newest_state', 'RunFiles',
+           'Run', 'stage1_model', 'load_run', 'pick_device', 'EarlyStopping', 'find_steps', 'train', 'plot_history']
 
 # %% ../nbs/05_training.ipynb #cell-004
 import hashlib
@@ -75,7 +75,7 @@ class TrainingData:
         for part, (table, rows, n_rows), users in zip(parts, plans, groups):
             shared = dict(n_users=len(users), n_tokens=int(self.lengths[users].sum()), n_rows=n_rows)
             if ranks > 1: shared["rows"] = torch.from_numpy(rows).to(self.device)
-            yield Batch(*self._assemble(part, int(table[1].sum()), len(rows)), **shared)
+            yield Batch(*_assemble(self, part, int(table[1].sum()), len(rows)), **shared)
 
     def _plan(self, users, rank, ranks):                                      # -> (4, users here), rows here, rows in all
         "Who goes where: user, length, row, first column; of all rows, those that `deal_rows` gives to this rank."
@@ -84,17 +84,18 @@ class TrainingData:
         here = np.isin(row, rows)
         return np.stack([users[here], self.lengths[users][here], np.searchsorted(rows, row[here]), start[here]]), rows, n_rows
 
-    def _assemble(self, part, n_tokens, n_rows):                              # (4, B) -> items, targets, segment, length, tokens
-        "Gather one batch: where each history starts in `flat`, where it goes in the rows."
-        users, n, row, start = part
-        owner = torch.repeat_interleave(n, output_size=n_tokens)             # (M,) 0 … B-1
-        within = torch.arange(n_tokens, device=self.device) - (n.cumsum(0) - n)[owner]
-        source, place = self.first[users][owner] + within, (row * self.max_len + start)[owner] + within
-        flat = [torch.zeros(n_rows * self.max_len, dtype=torch.long, device=self.device).scatter_(0, place, values)
-                for values in (self.flat[source], self.flat[source + 1], start[owner] + 1, n[owner])]
-        return *(x.view(n_rows, self.max_len) for x in flat), place
+# %% ../nbs/05_training.ipynb #cell-010
+def _assemble(data, part, n_tokens, n_rows):                                  # (4, B) -> items, targets, segment, length, tokens
+    "Gather one batch: where each history starts in `data.flat`, where it goes in the rows."
+    users, n, row, start = part
+    owner = torch.repeat_interleave(n, output_size=n_tokens)                 # (M,) 0 … B-1
+    within = torch.arange(n_tokens, device=data.device) - (n.cumsum(0) - n)[owner]
+    source, place = data.first[users][owner] + within, (row * data.max_len + start)[owner] + within
+    flat = [torch.zeros(n_rows * data.max_len, dtype=torch.long, device=data.device).scatter_(0, place, values)
+            for values in (data.flat[source], data.flat[source + 1], start[owner] + 1, n[owner])]
+    return *(x.view(n_rows, data.max_len) for x in flat), place
 
-# %% ../nbs/05_training.ipynb #cell-016
+# %% ../nbs/05_training.ipynb #cell-017
 @dataclass
 class TrainConfig:
     "How a model is trained; the defaults are the paper's setting."
@@ -113,7 +114,7 @@ class TrainConfig:
         check_at_least(self, batch_size=1, weight_decay=0, cosine_epochs=1, max_epochs=1, align_epochs=0, validate_every=1, patience=1, lr=0)
         if self.pretrain_epochs is not None: check_at_least(self, pretrain_epochs=0)
 
-# %% ../nbs/05_training.ipynb #cell-017
+# %% ../nbs/05_training.ipynb #cell-018
 PRESETS = {"paper": dict(padding="sink"),
            "quick": dict(padding="sink", dim=64, batch_size=128, lr=2e-3, cosine_epochs=40, max_epochs=40, patience=2)}
 
@@ -131,7 +132,7 @@ def make_configs(
     return (ADRecConfig(n_items=n_items, **{k: v for k, v in chosen.items() if k not in mine}),
             TrainConfig(**{k: v for k, v in chosen.items() if k in mine}))
 
-# %% ../nbs/05_training.ipynb #cell-020
+# %% ../nbs/05_training.ipynb #cell-021
 def epoch_seed(
     seed: int,   # of the run
     phase: int,  # 1: the stage-1 model, 2: ADRec
@@ -140,7 +141,7 @@ def epoch_seed(
     "One number that fixes everything random in one epoch."
     return int(np.random.SeedSequence([seed, phase, epoch]).generate_state(1, np.uint64)[0] >> 1)
 
-# %% ../nbs/05_training.ipynb #cell-023
+# %% ../nbs/05_training.ipynb #cell-024
 def cosine_lr(
     cfg: TrainConfig,
     epoch: int,        # counted from 1
@@ -148,7 +149,7 @@ def cosine_lr(
     "Learning rate of an epoch: half a cosine from `lr` towards 0 (Loshchilov & Hutter 2017, one step an epoch)."
     return cfg.lr * (1 + math.cos(math.pi * min(epoch - 1, cfg.cosine_epochs) / cfg.cosine_epochs)) / 2
 
-# %% ../nbs/05_training.ipynb #cell-026
+# %% ../nbs/05_training.ipynb #cell-027
 class World:
     "The processes that train together: `rank` of `size`. Alone unless a launcher says otherwise."
     def __init__(self, device=torch.device("cpu"), seconds: float = 45):  # how long to wait for the others
@@ -176,7 +177,7 @@ class World:
         "Whether any process says so; all wait for all."
         return bool(self.add_up(torch.tensor(float(flag), device=device)) > 0)
 
-# %% ../nbs/05_training.ipynb #cell-028
+# %% ../nbs/05_training.ipynb #cell-029
 def train_epoch(
     model: InnerProductModel,
     data: TrainingData,
@@ -208,7 +209,7 @@ def train_epoch(
     ce, mse, loss = (float(users @ x) / len(order) for x in (losses[:, 0], losses[:, 1], loss))
     return {"loss": loss, "ce": ce, "mse": mse} if isinstance(model, ADRec) else {"loss": loss, "ce": ce}
 
-# %% ../nbs/05_training.ipynb #cell-032
+# %% ../nbs/05_training.ipynb #cell-033
 _STATE_HEADER = b"adrec_nb training state 1\n"
 
 def save_state(
@@ -220,7 +221,7 @@ def save_state(
     torch.save(state, buffer)
     write_whole(path, _STATE_HEADER + hashlib.sha256(buffer.getvalue()).hexdigest().encode() + buffer.getvalue())
 
-# %% ../nbs/05_training.ipynb #cell-033
+# %% ../nbs/05_training.ipynb #cell-034
 def load_state(
     path: Path,
     device="cpu",
@@ -233,7 +234,7 @@ def load_state(
         raise DataError("not a whole training state of this version", path, remedy="delete the run directory and train again")
     return torch.load(io.BytesIO(body), map_location=device, weights_only=True)
 
-# %% ../nbs/05_training.ipynb #cell-035
+# %% ../nbs/05_training.ipynb #cell-036
 def keep_state(
     folder: Path,  # `last/` of a run
     state: dict,
@@ -255,7 +256,7 @@ def newest_state(
             if path == found[-1]: raise
             logger.warning("%s; the state before it is used", error)
 
-# %% ../nbs/05_training.ipynb #cell-039
+# %% ../nbs/05_training.ipynb #cell-040
 def _read(path, parse):
     "Parse a file of a run; DataError where it is missing or damaged."
     try: return parse(path.read_bytes())
@@ -284,9 +285,9 @@ def _parse_results(content):
     if any(len(row) != 3 for model in results.values() for row in model.values()) or not results["adrec"]: raise ValueError("not test results")
     return results
 
-# %% ../nbs/05_training.ipynb #cell-040
-class Run:
-    "A training run on disk: `.config`, `.history`, `.spectra`, `.metrics`, and its models."
+# %% ../nbs/05_training.ipynb #cell-041
+class RunFiles:
+    "What a run directory says: `.config`, `.items`, `.history`, `.spectra`, `.results`, `.metrics`."
     def __init__(self,
                  dir,           # the run directory
                  device="cpu",  # where its models are loaded
@@ -323,6 +324,9 @@ class Run:
         "ADRec's test metrics by name, as fractions."
         return {name: value for name, (value, *_) in self.results["adrec"].items()}
 
+# %% ../nbs/05_training.ipynb #cell-042
+class Run(RunFiles):
+    "A training run on disk: what its files say, and its models."
     @cached_property
     def model(self):
         "ADRec at its best validation."
@@ -346,7 +350,7 @@ class Run:
         done = ", ".join(f"{name} {100 * self.metrics[name]:.2f} %" for name in ("HR@20", "NDCG@20")) if (self.dir / "results.json").exists() else "not finished"
         return f"Run({str(self.dir)!r}: {self.config['data']['name']}, preset {self.config['preset']}, seed {self.config['seed']}; test: {done})"
 
-# %% ../nbs/05_training.ipynb #cell-041
+# %% ../nbs/05_training.ipynb #cell-043
 def stage1_model(cfg: ADRecConfig):  # -> NextItemModel
     "The stage-1 model that belongs to an ADRec: same width, depth, dropout and kind of padding."
     return NextItemModel(cfg.n_items, cfg.dim, cfg.max_len, cfg.padding, cfg.heads, cfg.blocks, cfg.dropout, cfg.emb_dropout)
@@ -359,7 +363,7 @@ def load_run(
     if not Path(dir).is_dir(): raise DataError("no such run directory", dir, remedy="train one with `adrec-nb train` or name another")
     return Run(dir, pick_device(device))
 
-# %% ../nbs/05_training.ipynb #cell-042
+# %% ../nbs/05_training.ipynb #cell-044
 def pick_device(
     device="auto",  # "auto", "cpu", "cuda", "cuda:1", …
 ):                  # -> torch.device
@@ -368,7 +372,7 @@ def pick_device(
     try: return torch.zeros(0, device=device).device
     except (RuntimeError, AssertionError) as error: raise ValueError(f"device {device!r} cannot be used here ({str(error).splitlines()[0]}); try auto or cpu") from None
 
-# %% ../nbs/05_training.ipynb #cell-045
+# %% ../nbs/05_training.ipynb #cell-047
 WATCHED = tuple(f"{kind}@{k}" for k in (5, 10, 20) for kind in ("HR", "NDCG"))
 
 class EarlyStopping:
@@ -385,9 +389,9 @@ class EarlyStopping:
     @property
     def over(self): return self.waited >= self.patience
 
-# %% ../nbs/05_training.ipynb #cell-047
-class _Training:
-    "One run in progress; what it knows after an epoch is what `last/state` holds."
+# %% ../nbs/05_training.ipynb #cell-049
+class _Phase:
+    "One phase in progress: model, optimiser, counters; what it knows after an epoch is what `last/state` holds."
     def __init__(self, ds, dir, model_config, train_config, seed, device, world, on_validation):
         self.ds, self.dir, self.model_config, self.cfg, self.seed, self.device = ds, dir, model_config, train_config, seed, device
         self.world, self.on_validation = world, on_validation
@@ -402,7 +406,7 @@ class _Training:
         if phase == 2 and self.cfg.pretrain_epochs != 0: self.model.embedding.load_state_dict(Run(self.dir, self.device).stage1.embedding.state_dict())
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=self.cfg.lr, weight_decay=self.cfg.weight_decay, fused=True)
         self.stopping = EarlyStopping(self.cfg.patience)
-        if not self.history: self.record_spectra()                            # of the random table
+        if not self.history: self.record_spectra()                            # of the random table (a method of `_Training`)
 
     @property
     def stage(self): return 1 if self.phase == 1 else 2 if self.epoch <= self.cfg.align_epochs else 3
@@ -429,6 +433,9 @@ class _Training:
             kept = next((f"; the last good state is {path}" for name in ("state", "previous") if (path := self.dir / "last" / name).exists()), "")
             raise FloatingPointError(f"stage {self.stage}, epoch {self.epoch}: {error}{kept}. Try a smaller lr in another run directory") from None
 
+# %% ../nbs/05_training.ipynb #cell-050
+class _Training(_Phase):
+    "A phase that is also validated and written down."
     def validate(self, losses):
         "Rank the validation users, note everything, keep the weights if they are the best."
         generator = torch.Generator(self.device).manual_seed(self.seed)
@@ -453,7 +460,7 @@ class _Training:
         np.savez(buffer, **self.spectra)
         if self.world.rank == 0: write_whole(self.dir / "spectra.npz", buffer.getvalue())
 
-# %% ../nbs/05_training.ipynb #cell-049
+# %% ../nbs/05_training.ipynb #cell-052
 def _snapshot(t: _Training) -> dict:
     "What a resume needs."
     return {"phase": t.phase, "epoch": t.epoch, "history": json.dumps(t.history), "spectra": {k: torch.from_numpy(v.copy()) for k, v in t.spectra.items()},
@@ -469,7 +476,7 @@ def _restore(t: _Training, state: dict):
     t.optimiser.load_state_dict(state["optimiser"])
     t.stopping.best, t.stopping.waited = state["best"], state["waited"]
 
-# %% ../nbs/05_training.ipynb #cell-051
+# %% ../nbs/05_training.ipynb #cell-054
 STAGES = {1: "pre-train", 2: "align", 3: "fine-tune"}
 _SAVE_SECONDS = 30
 
@@ -493,7 +500,7 @@ def _run_stage(t: _Training, stage: int):
             if due and t.world.any(t.asked_to_stop(), t.device): raise _Stopped
         if t.epoch < last: bar.set_description(f"stage {stage} of 3, {STAGES[stage]}: stopped early")
 
-# %% ../nbs/05_training.ipynb #cell-053
+# %% ../nbs/05_training.ipynb #cell-056
 def _open_run(dir: Path, config: dict, resume: bool):
     "Start a run directory, or check that it is the same run. ValueError where it holds another one."
     if not (dir / "config.json").exists():
@@ -505,14 +512,14 @@ def _open_run(dir: Path, config: dict, resume: bool):
     changed = [f"{k}={there.get(k)!r} there, {v!r} here" for k, v in here.items() if there.get(k) != v]
     if changed: raise ValueError(f"{dir} holds another run ({'; '.join(changed)}): give the same settings, or choose another directory")
 
-# %% ../nbs/05_training.ipynb #cell-054
+# %% ../nbs/05_training.ipynb #cell-057
 def _describe(ds, model_config, train_config, preset, seed, source):  # -> dict
     "What config.json says of a run."
     data = {"name": ds.name, "fingerprint": ds.fingerprint, "n_users": ds.n_users, "n_items": ds.n_items, "n_interactions": ds.n_interactions}
     versions = {"adrec_nb": adrec_nb.__version__, "torch": torch.__version__}
     return {"data": data, "source": source, "preset": preset, "seed": seed, "model": asdict(model_config), "training": asdict(train_config), "versions": versions}
 
-# %% ../nbs/05_training.ipynb #cell-056
+# %% ../nbs/05_training.ipynb #cell-059
 def find_steps(
     model: ADRec,
     ds: SequenceDataset,
@@ -528,7 +535,7 @@ def find_steps(
         if -margin < found.low and found.high < margin: return {"steps": steps, "margin": margin, "compared": compared}
     return {"steps": model.config.steps, "margin": margin, "compared": compared}
 
-# %% ../nbs/05_training.ipynb #cell-057
+# %% ../nbs/05_training.ipynb #cell-060
 def _test(run: Run, ds: SequenceDataset, seed: int):
     "Find the fewest steps, rank the test users with the models at their best validation, and note it."
     write_whole(run.dir / "steps.json", json.dumps(find_steps(run.model, ds, seed), indent=1).encode())
@@ -540,7 +547,7 @@ def _test(run: Run, ds: SequenceDataset, seed: int):
         results[name] = {key: [value, *metrics.interval(key)] for key, value in metrics.items()}
     write_whole(run.dir / "results.json", json.dumps(results, indent=1).encode())
 
-# %% ../nbs/05_training.ipynb #cell-059
+# %% ../nbs/05_training.ipynb #cell-062
 def train(
     ds: SequenceDataset,
     model: str = "adrec",    # what to train
@@ -571,7 +578,7 @@ def train(
     if world.rank == 0: _test(run, ds, seed)
     return run
 
-# %% ../nbs/05_training.ipynb #cell-060
+# %% ../nbs/05_training.ipynb #cell-063
 def _run_stages(t: _Training, state: dict | None):
     "From the start or from a state, to the end of stage 3."
     skip = t.cfg.pretrain_epochs == 0
@@ -582,7 +589,7 @@ def _run_stages(t: _Training, state: dict | None):
         t.start_phase(2)
     _run_stage(t, 2), _run_stage(t, 3)
 
-# %% ../nbs/05_training.ipynb #cell-088
+# %% ../nbs/05_training.ipynb #cell-091
 def plot_history(
     history: list,                     # as in `Run.history`
     metrics=("HR@20", "NDCG@20"),      # validation metrics to draw
