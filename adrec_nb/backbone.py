@@ -66,6 +66,12 @@ class Attention(nn.Module):
         if cache is not None: k, v = cache.update(k, v)
         return self.out(self._attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
+    def remember(self, x, cache):                              # (B, n, D)
+        "Store the keys and values of tokens whose own output nobody needs."
+        dim = x.shape[-1]
+        k, v = F.linear(x, self.qkv.weight[dim:], self.qkv.bias[dim:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        cache.update(k, v)
+
     def _attend(self, q, k, v, mask):
         "Fused where that is fastest: on a GPU, and on a CPU as long as no weights are dropped."
         dropping = self.training and self.drop.p > 0
@@ -114,6 +120,15 @@ class CausalTransformer(nn.Module):
         "Run all blocks."
         for i, block in enumerate(self.blocks): x = block(x, mask, caches[i] if caches else None)
         return x
+
+    def remember(self,
+                 x: torch.Tensor,         # (B, n, D) a history
+                 mask: torch.Tensor,      # for its n tokens
+                 caches: list[KVCache],   # empty, one for each block
+                 ):
+        "Fill the caches with a history whose own outputs nobody needs: of the last block, only keys and values are computed."
+        for block, cache in zip(self.blocks[:-1], caches): x = block(x, mask, cache)
+        self.blocks[-1].attention.remember(x, caches[-1])
 
 # %% ../nbs/01_backbone.ipynb #cell-041
 def attention_mask(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['check_histories', 'left_pad', 'evaluating', 'Recommender', 'Batch', 'make_batch', 'linear_cross_entropy',
-           'InnerProductModel', 'NextItemModel', 'check_at_least', 'ADRecConfig', 'step_features', 'ADRecNetwork',
-           'ADRec']
+           'InnerProductModel', 'NextItemModel', 'length_groups', 'check_at_least', 'ADRecConfig', 'step_features',
+           'ADRecNetwork', 'ADRec']
 
 # %% ../nbs/03_models.ipynb #cell-004
 import math
@@ -135,8 +135,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, vectors, table, targets, chunk):
         dv, dt, loss = torch.empty_like(vectors), torch.zeros_like(table), vectors.new_zeros(())
+        scores = vectors.new_empty(min(chunk, len(vectors)), -(-len(table) // 64) * 64)   # rows of aligned length: products are faster
         for x, y, dx in zip(vectors.split(chunk), targets[:, None].split(chunk), dv.split(chunk)):
-            z = x @ table.T                                               # (chunk, N) scores
+            z = torch.mm(x, table.T, out=scores[:len(x), :len(table)])    # (chunk, N)
             z -= z.amax(1, keepdim=True)                                  # so that exp cannot overflow
             loss -= z.gather(1, y).sum()
             total = z.exp_().sum(1, keepdim=True)
@@ -252,20 +253,34 @@ class NextItemModel(InnerProductModel):
         return self.encode(items, mask)[:, -1]
 
 # %% ../nbs/03_models.ipynb #cell-040
+def length_groups(
+    lengths: np.ndarray,  # (n,) of the histories
+    size: int = 512,      # users in a group at most
+):                        # -> list of int64 arrays of users
+    "Users sorted by length and cut into groups in which nobody is filled by more than a quarter of the length, plus four."
+    order, start, groups = np.argsort(lengths, kind="stable"), 0, []
+    ranked = lengths[order]
+    while start < len(order):
+        end = min(start + size, int(np.searchsorted(ranked, 1.25 * ranked[start] + 4, side="right")))
+        groups.append(order[start:end])
+        start = end
+    return groups
+
+# %% ../nbs/03_models.ipynb #cell-042
 def _in_groups(model, histories, answer, size=512):
-    "Call `answer(items (B, n), length (B, n), rows (B,))` for groups of users sorted by length; its (B, D) answers in the users' order."
+    "Call `answer(items (B, n), length (B, n), rows (B,))` for groups of users of similar length; its (B, D) answers in the users' order."
     histories = check_histories(histories, model.n_items)
     out = torch.empty(len(histories), model.item_table.shape[1], device=model.device)
-    order = np.argsort([min(len(h), model.max_len) for h in histories], kind="stable")
+    lengths = np.array([min(len(h), model.max_len) for h in histories], dtype=np.int64)
     with evaluating(model):
-        for rows in np.split(order, range(size, len(order), size)) if len(order) else ():
+        for rows in length_groups(lengths, size):
             items = left_pad([histories[i] for i in rows], model.max_len).to(model.device)
             length = (items > 0).sum(1, keepdim=True).expand_as(items)
             rows = torch.from_numpy(rows).to(model.device)
             out[rows] = answer(items, length, rows)
     return out
 
-# %% ../nbs/03_models.ipynb #cell-050
+# %% ../nbs/03_models.ipynb #cell-052
 def check_at_least(
     settings,  # an object with the settings as attributes
     **least,   # a setting's name and its smallest allowed value; whole numbers only, where its default is one
@@ -277,7 +292,7 @@ def check_at_least(
         if isinstance(value, bool) or not isinstance(value, kinds) or not smallest <= value < math.inf:
             _fail(f"{name}={value!r}: give a {'whole ' if isinstance(default, int) else ''}number, {smallest} or more")
 
-# %% ../nbs/03_models.ipynb #cell-051
+# %% ../nbs/03_models.ipynb #cell-053
 @dataclass
 class ADRecConfig:
     "Everything that shapes an ADRec model; the defaults are the paper's setting."
@@ -305,7 +320,7 @@ class ADRecConfig:
             if getattr(self, name) not in known: _fail(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}")
         if self.dim % (2 * self.heads): _fail(f"dim={self.dim}: give a multiple of 2 x heads = {2 * self.heads}")
 
-# %% ../nbs/03_models.ipynb #cell-054
+# %% ../nbs/03_models.ipynb #cell-056
 def step_features(
     steps: int,  # T
     dim: int,    # D, even
@@ -316,7 +331,7 @@ def step_features(
     angles = (torch.arange(steps) * (1000 / steps))[:, None] * frequencies      # (T, D/2)
     return torch.cat([angles.cos(), angles.sin()], -1)
 
-# %% ../nbs/03_models.ipynb #cell-057
+# %% ../nbs/03_models.ipynb #cell-059
 class ADRecNetwork(InnerProductModel):
     "The networks of ADRec (CAM, aggregation, ADM) and their training losses (Chen, Xu & Jiang, KDD 2025)."
     def __init__(self, config: ADRecConfig):
@@ -361,7 +376,7 @@ class ADRecNetwork(InnerProductModel):
         return {"ce": self.cross_entropy(guess, batch.targets.flatten()[batch.tokens], batch.n_tokens),
                 "mse": ((guess - clean).square().mean(-1) * weight).sum()}
 
-# %% ../nbs/03_models.ipynb #cell-059
+# %% ../nbs/03_models.ipynb #cell-061
 class ADRec(ADRecNetwork):
     "Auto-regressive diffusion recommender (Chen, Xu & Jiang, KDD 2025): the networks, and denoising of the last token."
     fewest_steps = None                                                   # what steps="auto" stands for, once it has been found
@@ -399,7 +414,7 @@ class ADRec(ADRecNetwork):
         c, x = self.summarise(items, mask), noise[0]
         caches = [KVCache() for _ in self.adm.blocks]
         clean = torch.zeros_like(items)                                   # history tokens are told step 0
-        self.adm(self.aggregate(c, self.embedding(following), clean)[:, :-1], mask[..., :-1, :-1], caches)
+        self.adm.remember(self.aggregate(c, self.embedding(following), clean)[:, :-1], mask[..., :-1, :-1], caches)
         for step, eps in zip(plan, noise[1:]):
             z = self.aggregate(c[:, -1:], x[:, None], clean[:, -1:] + step.t)
             x = ancestral_step(step, self.adm(z, mask[..., -1:, :], caches)[:, 0], x, eps)
