@@ -91,7 +91,8 @@ def test_library_needs_no_notebook_tools(root):
 def test_imports_are_declared(root):
     "Everything the library imports is in Python, or a dependency that pyproject.toml names."
     provides = importlib.metadata.packages_distributions()
-    dependencies = metadata(root)["project"]["dependencies"]
+    project = metadata(root)["project"]
+    dependencies = project["dependencies"] + project["optional-dependencies"]["parquet"]
     declared = {re.match(r"[\w-]+", one)[0].lower() for one in dependencies}
     for module in modules(root):
         imported = set()
