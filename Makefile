@@ -21,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lab export
+.PHONY: help install demo test lab app bench export
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,12 @@ test: $(READY) ## run every notebook and everything in tests/
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab nbs
+
+bench: $(READY) ## time the naive way against the fast way on this machine
+	@$(PY) -m adrec_nb.cli bench
+
+app: $(READY) ## serve the explorers as a page on this machine; the first start trains a small model
+	@$(VENV)/bin/adrec-nb app
 
 export: $(READY) ## write adrec_nb/ from the notebooks, then clean the notebooks
 	@$(VENV)/bin/nbdev_export

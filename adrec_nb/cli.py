@@ -5,20 +5,25 @@
 # %% auto #0
 __all__ = ['READ', 'COMMANDS', 'UsageError', 'parse_settings', 'read_file', 'steps_or_auto', 'find_data', 'as_columns',
            'data_command', 'train_command', 'data_of_run', 'evaluate_command', 'parse_history', 'recommend_command',
-           'item_tables', 'collapse_command', 'make_parser', 'explain', 'how_to_resume', 'main']
+           'item_tables', 'collapse_command', 'bench_command', 'report_command', 'app_notebook', 'app_command',
+           'make_parser', 'explain', 'how_to_resume', 'main']
 
 # %% ../nbs/10_cli.ipynb #cell-004
 import argparse
 import csv
 import difflib
 import importlib
+import importlib.util
 import json
 import math
 import os
 import re
 import shlex
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import fields
 from io import BytesIO
@@ -446,11 +451,131 @@ def collapse_command(
     return _collapse_facts(reports), _collapse_text(reports)
 
 # %% ../nbs/10_cli.ipynb #cell-116
+def _bench_arguments(parser):
+    parser.add_argument("--data", type=_filled, metavar="NAME|PATH", help="a known data set, or a log of events (generated ones)")
+    parser.add_argument("--users", type=_whole(1), help="a quick look: a random sample of this many users (all)")
+    parser.add_argument("--rounds", type=_whole(1), default=3, help="how often each is timed (3)")
+    parser.add_argument("--preset", default="paper", choices=["quick", "paper"], help="settings of model and training (paper)")
+    parser.add_argument("--clock", default="wall", choices=["wall", "cpu"], help="cpu: for a machine that is busy with other programs (wall)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 … (auto: a GPU where there is one)")
+    _read_argument(parser)
+
+
+def bench_command(
+    args,  # as above
+):
+    "Time training and ranking, padded and uncached against packed and cached."
+    from adrec_nb.bench import bench, bench_dataset, bench_rows
+    if args.data is None and args.read:
+        raise UsageError("--read says how to read a file: give one with --data PATH")
+    ds = bench_dataset() if args.data is None else find_data(args.data, _read_values(args))[0]
+    facts = bench(ds, args.preset, args.users, args.rounds, args.device, args.clock)
+    title = "{data}: {users:,} users, {items:,} items, preset {preset}, {device}, {threads} threads, {clock} clock, median of {rounds}".format(**facts)
+    return facts, f"{title}; naive: {facts['naive_users']} users, scaled\n{as_columns(bench_rows(facts))}"
+
+# %% ../nbs/10_cli.ipynb #cell-119
+def _page(
+    text,  # a path
+):
+    "A type for argparse: the path of a page."
+    if Path(text).suffix.lower() not in (".html", ".htm"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .html")
+    return Path(text)
+
+
+def _report_arguments(parser):
+    parser.add_argument("runs", nargs="+", type=_filled, metavar="RUN", help="run directories")
+    parser.add_argument("-o", "--output", metavar="FILE", type=_page, required=True, help="the page to write (.html)")
+
+
+def report_command(
+    args,  # runs, output
+):
+    "Compare runs on one self-contained HTML page."
+    from adrec_nb.data import write_whole
+    from adrec_nb.report import report_html
+    page = report_html([_open(path)[0] for path in args.runs]).encode()
+    write_whole(args.output, page)
+    facts = {"runs": args.runs, "page": str(args.output), "bytes": len(page)}
+    return facts, f"{args.output}: {len(args.runs)} run{'s' * (len(args.runs) > 1)}, {len(page) / 1024:.0f} KB"
+
+# %% ../nbs/10_cli.ipynb #cell-122
+def app_notebook(
+    runs,  # run directories; none: a small run is trained first
+    first,  # where that one is kept
+):
+    "A notebook that shows the explorers, as a dict."
+    paths = [str(Path(run).resolve()) for run in runs]
+    code = f"from adrec_nb.widgets import App\nApp({paths!r}, first={str(Path(first).resolve())!r})"
+    cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# ADRec explorers"},
+             {"cell_type": "code", "id": "app", "metadata": {}, "source": code, "outputs": [], "execution_count": None}]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+
+# %% ../nbs/10_cli.ipynb #cell-125
+def _check_port(
+    port,  # 1 … 65,535
+):
+    "UsageError where the port cannot be had."
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise UsageError(f"--port {port}: it cannot be used ({error}). Give another one, such as --port {8867}") from None
+
+# %% ../nbs/10_cli.ipynb #cell-127
+def _app_arguments(parser):
+    parser.add_argument("runs", nargs="*", type=_filled, metavar="RUN", help="run directories; none: a small run is trained on the first start")
+    parser.add_argument("--port", type=_whole(1), default=8866, help="where the page is served on this machine (8866)")
+    parser.add_argument("--first", type=_filled, metavar="DIR", default="runs/app/ml-100k", help="where the small run is kept (runs/app/ml-100k)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+
+def app_command(
+    args,  # runs, port, first, no_browser
+):
+    "Serve the explorers as a page, until Ctrl-C."
+    if importlib.util.find_spec("voila") is None:
+        raise UsageError("the app needs Voila, which is not installed. Install it with: pip install 'adrec-nb[lab]'")
+    _check_port(args.port)
+    url = f"http://127.0.0.1:{args.port}/"
+    with tempfile.TemporaryDirectory(prefix="adrec-nb-") as folder:
+        page = Path(folder) / "ADRec explorers.ipynb"
+        page.write_text(json.dumps(app_notebook(args.runs, args.first)), encoding="utf-8")
+        code = _serve(page, args.port, url, args.no_browser)
+    if code:
+        raise UsageError(f"Voila ended with exit code {code}; its own words are above. Try another --port")
+    return {"url": url}, "the app has ended"
+
+# %% ../nbs/10_cli.ipynb #cell-128
+def _serve(
+    page,  # a notebook file
+    port,
+    url,  # to tell the user
+    quiet,  # no browser
+):
+    "Run Voila to its end; its exit code. It ends when we are interrupted."
+    command = [sys.executable, "-m", "voila", str(page), f"--port={port}", "--Voila.ip=127.0.0.1", "--Voila.log_level=WARN"]
+    env = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1"}
+    print(f"adrec-nb: explorers at {url} (Ctrl-C ends them)", file=sys.stderr, flush=True)
+    server = subprocess.Popen(command + ["--no-browser"] * quiet, env=env)
+    try:
+        return server.wait()
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            server.wait()
+
+# %% ../nbs/10_cli.ipynb #cell-130
 COMMANDS = {"data": (data_command, _data_arguments, "data"),  # function, its arguments, the module it needs
             "train": (train_command, _train_arguments, "training"),
             "evaluate": (evaluate_command, _evaluate_arguments, "training"),
             "recommend": (recommend_command, _recommend_arguments, "training"),
-            "collapse": (collapse_command, _collapse_arguments, "training")}
+            "collapse": (collapse_command, _collapse_arguments, "training"),
+            "report": (report_command, _report_arguments, "training"),
+            "bench": (bench_command, _bench_arguments, "bench"),
+            "app": (app_command, _app_arguments, "data")}
 
 
 def make_parser():
@@ -466,7 +591,7 @@ def make_parser():
         one.set_defaults(does=does, needs=needs)
     return parser
 
-# %% ../nbs/10_cli.ipynb #cell-121
+# %% ../nbs/10_cli.ipynb #cell-135
 def _joined(
     words,  # of a command
 ):
@@ -476,7 +601,7 @@ def _joined(
             return [*words[:i], f"--history={after}", *words[i + 2:]]
     return words
 
-# %% ../nbs/10_cli.ipynb #cell-124
+# %% ../nbs/10_cli.ipynb #cell-138
 def explain(
     error,  # an exception that was caught
 ):
@@ -490,7 +615,7 @@ def explain(
     expected = isinstance(error, UsageError) or ours and isinstance(error, ValueError | FloatingPointError)
     return re.sub(r"\s*[\r\n]+\s*", " ", str(error)) if expected else None
 
-# %% ../nbs/10_cli.ipynb #cell-128
+# %% ../nbs/10_cli.ipynb #cell-142
 class _Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM.
 
@@ -501,7 +626,7 @@ class _Interrupted(KeyboardInterrupt):
 def _stop(number, frame):
     raise _Interrupted
 
-# %% ../nbs/10_cli.ipynb #cell-130
+# %% ../nbs/10_cli.ipynb #cell-144
 @contextmanager
 def _on_signals(
     do,  # called with the signal's number and the frame it met
@@ -517,7 +642,7 @@ def _on_signals(
         for number, handler in before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/10_cli.ipynb #cell-134
+# %% ../nbs/10_cli.ipynb #cell-148
 @contextmanager
 def _waiting():
     "While inside, an interruption waits for the end."
@@ -527,7 +652,7 @@ def _waiting():
     if came:
         raise _Interrupted
 
-# %% ../nbs/10_cli.ipynb #cell-137
+# %% ../nbs/10_cli.ipynb #cell-151
 def how_to_resume(
     words,  # of the interrupted command
 ):
@@ -539,7 +664,7 @@ def how_to_resume(
     again = shlex.join(["adrec-nb", *words, *(["--resume"] if "--resume" not in words else [])])
     return f"interrupted; {out} {kept}. Go on with: {again}"
 
-# %% ../nbs/10_cli.ipynb #cell-142
+# %% ../nbs/10_cli.ipynb #cell-156
 def _show(
     text,  # to print
 ):
@@ -560,7 +685,7 @@ def _carry_out(
     facts, text = args.does(args)
     _show(json.dumps(facts, allow_nan=False) if args.json else text)
 
-# %% ../nbs/10_cli.ipynb #cell-144
+# %% ../nbs/10_cli.ipynb #cell-158
 def main(
     words=None,  # of the command; None: those the program was started with
 ):               # -> exit code
@@ -582,6 +707,6 @@ def main(
         print(f"adrec-nb: {line}", file=sys.stderr)
         return 2
 
-# %% ../nbs/10_cli.ipynb #cell-147
+# %% ../nbs/10_cli.ipynb #cell-161
 if __name__ == "__main__" and __package__:
     sys.exit(main())
