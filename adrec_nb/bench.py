@@ -40,7 +40,8 @@ class PlainAttention(nn.Module):
     def forward(self, x, mask):                                           # (B, L, D), bool (B or 1, 1, L, L) -> (B, L, D)
         "Every token looks at all tokens of its row; the mask then takes back what it must not see."
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))   # (B, H, L, d)
-        scores = (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).masked_fill(~mask, -torch.inf)             # (B, H, L, L)
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])                                               # (B, H, L, L)
+        scores = scores.masked_fill(~mask.expand_as(scores).contiguous(), -torch.inf)                           # a mask for every user and head
         weights = F.dropout(scores.softmax(-1), self.dropout, self.training)
         return self.out((weights @ v).transpose(1, 2).flatten(2))
 

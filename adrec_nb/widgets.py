@@ -132,7 +132,7 @@ class _Recorded:
         self.config, self.spectra = run.config, run.spectra
         if not self.spectra: raise DataError("no spectrum has been noted yet", run.dir, remedy="wait for the first validation")
 
-# %% ../nbs/09_widgets.ipynb #cell-031
+# %% ../nbs/09_widgets.ipynb #cell-032
 def title_search(
     names,  # N + 1 titles, padding first
     text,   # to start with
@@ -147,7 +147,7 @@ def title_search(
     field.observe(follow, "value")
     return field, found
 
-# %% ../nbs/09_widgets.ipynb #cell-034
+# %% ../nbs/09_widgets.ipynb #cell-035
 def tables_of(
     run,  # a Run
 ):        # -> name -> function that gives the (N, D) table, padding left out
@@ -158,7 +158,7 @@ def tables_of(
               "random": lambda: torch.randn(config["n_items"], config["dim"], generator=noise.manual_seed(0))}
     return {"final": lambda: run.model.item_table[1:].detach().cpu(), **tables} if (run.dir / "best.safetensors").exists() else tables
 
-# %% ../nbs/09_widgets.ipynb #cell-036
+# %% ../nbs/09_widgets.ipynb #cell-037
 class MapExplorer(Explorer):
     "Items on a plane, by PCA or t-SNE, and the neighbours of one."
 
@@ -174,6 +174,7 @@ class MapExplorer(Explorer):
                           "method": _labelled(widgets.Dropdown, "Method", options=["PCA", "t-SNE"]),
                           "colour": _labelled(widgets.Dropdown, "Colour", options=colours),
                           "text": field, "item": found, "k": _slider("Neighbours", 8, 1, 20)})
+        field.unobserve(self.refresh, "value")  # the list of matches follows the text, and the picture follows the list
 
     def look(self):
         "The map, and the neighbours of the picked item."
@@ -192,7 +193,7 @@ class MapExplorer(Explorer):
         if self["table"] not in self.loaded: self.loaded[self["table"]] = self.tables[self["table"]]()
         return self.loaded[self["table"]]
 
-# %% ../nbs/09_widgets.ipynb #cell-042
+# %% ../nbs/09_widgets.ipynb #cell-044
 def users_of(
     run,            # a Run
     ds=None,        # its data set
@@ -207,7 +208,7 @@ def users_of(
     histories, targets = ds.split(split)
     return histories[:most], targets[:most]
 
-# %% ../nbs/09_widgets.ipynb #cell-044
+# %% ../nbs/09_widgets.ipynb #cell-046
 class NoiseExplorer(Explorer):
     "What the forward process does to a sequence."
 
@@ -236,7 +237,7 @@ class NoiseExplorer(Explorer):
         alt = f"The {self['schedule']} schedule with {T} steps, and {len(history)} noisy tokens as an image; {how}; {found} of {len(history)} are still nearest to their item"
         return plot_noised(x_t, steps, diffusion, how.capitalize()), alt, [(frame, "What is left of each token, oldest first")]
 
-# %% ../nbs/09_widgets.ipynb #cell-048
+# %% ../nbs/09_widgets.ipynb #cell-051
 class DenoisingExplorer(Explorer):
     "One user's next item, denoised step by step."
 
@@ -267,7 +268,7 @@ class DenoisingExplorer(Explorer):
         return plot_walk(stations, step, self.model.n_items), alt, [
             (best, f"Best ten by the guess at step {step}, after {last}; the true next item is {self.names[target]}"), (stations, "All steps")]
 
-# %% ../nbs/09_widgets.ipynb #cell-052
+# %% ../nbs/09_widgets.ipynb #cell-056
 class RecommenderExplorer(Explorer):
     "A history built by hand, and what the model recommends for it."
 
@@ -280,9 +281,7 @@ class RecommenderExplorer(Explorer):
         self.chosen = widgets.HTML()
         super().__init__({"text": field, "item": found, "add": button("Add to the history", self._add), "undo": button("Take the last one back", self._undo),
                           "clear": button("Start anew", self._clear), "history": self.chosen, "k": _slider("Recommendations", 10, 1, min(20, len(self.names) - 2))})
-        self.controls["text"].unobserve(self.refresh, "value")  # typing alone changes no history
-        self.controls["item"].unobserve(self.refresh, "value")
-        self.controls["history"].unobserve(self.refresh, "value")
+        for name in ("text", "item", "history"): self.controls[name].unobserve(self.refresh, "value")  # typing alone changes no history
         self._set([1])
 
     def _button(self, text, do):
@@ -314,7 +313,7 @@ class RecommenderExplorer(Explorer):
         alt = f"Scores of the {len(frame)} best items after {len(self.history)} in the history; first is {frame['item'][0]}"
         return plot_best(frame, f"After {self.names[self.history[-1]]}"), alt, [(frame, "Recommendations; change: compared with the list before")]
 
-# %% ../nbs/09_widgets.ipynb #cell-058
+# %% ../nbs/09_widgets.ipynb #cell-063
 class LiveView(Explorer):
     "Loss, metrics and spectrum of a training, with Pause and Stop."
 
@@ -350,7 +349,7 @@ class LiveView(Explorer):
 
     def say(self, text): self.message.value = message_html(text, "status")
 
-# %% ../nbs/09_widgets.ipynb #cell-060
+# %% ../nbs/09_widgets.ipynb #cell-065
 def watched(
     view: LiveView,
     shape,  # (n_items, dim) of the model in training
@@ -376,7 +375,7 @@ def show_run(
     view.curve = Curve(f"stage {key[0]}, epoch {key[1]}", spectra[key], (model["n_items"], model["dim"]))
     view.refresh()
 
-# %% ../nbs/09_widgets.ipynb #cell-064
+# %% ../nbs/09_widgets.ipynb #cell-070
 def live_train(
     ds,               # SequenceDataset
     run_dir,          # where the run is kept
@@ -403,7 +402,7 @@ def live_train(
     view.thread.start()
     return view
 
-# %% ../nbs/09_widgets.ipynb #cell-074
+# %% ../nbs/09_widgets.ipynb #cell-080
 def made_by(
     path,  # a run directory
 ):         # -> the version in config.json, or None where it does not say
@@ -437,8 +436,8 @@ def open_runs(
         except (ValueError, OSError) as error: problems.append(problem_line(error))
     return runs, problems
 
-# %% ../nbs/09_widgets.ipynb #cell-079
-FIRST = dict(preset="quick", dim=32, steps=16, batch_size=128, lr=5e-3, max_epochs=12, cosine_epochs=12, align_epochs=2, validate_every=2)
+# %% ../nbs/09_widgets.ipynb #cell-085
+FIRST = dict(preset="quick", dim=32, steps=16, batch_size=128, lr=5e-3, max_epochs=6, cosine_epochs=6, align_epochs=2, validate_every=2)
 PAGES = {"Spectrum": lambda runs, run, ds: SpectrumExplorer(runs), "Map": lambda runs, run, ds: MapExplorer(run, ds),
          "Noise": lambda runs, run, ds: NoiseExplorer(run, ds), "Denoising": lambda runs, run, ds: DenoisingExplorer(run, ds),
          "Recommender": lambda runs, run, ds: RecommenderExplorer(run), "Training": lambda runs, run, ds: _training_page(run)}
@@ -460,7 +459,7 @@ def data_for(
     try: return data_of_run(run), ""
     except (ValueError, OSError) as error: return None, f"made-up users are shown, since the run's data is not here: {problem_line(error)}"
 
-# %% ../nbs/09_widgets.ipynb #cell-080
+# %% ../nbs/09_widgets.ipynb #cell-086
 class App(widgets.VBox):
     "All explorers for some runs; without any, for a small one that it trains first."
 
@@ -509,7 +508,7 @@ class App(widgets.VBox):
         "Show the small run, after training it where that has not been done."
         if (folder / "results.json").exists(): return self.show(*open_runs([folder]))
         self.view = LiveView()
-        self.page.children = [widgets.HTML("<p>A small model is being trained first, on MovieLens 100K. It takes a minute or two, once.</p>"), self.view]
+        self.page.children = [widgets.HTML("<p>A small model is being trained first, on MovieLens 100K. It takes about a minute, once.</p>"), self.view]
         self.thread = threading.Thread(target=self._first_run, args=(folder, load), daemon=True)
         self.thread.start()
 

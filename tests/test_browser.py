@@ -136,7 +136,7 @@ def shown(page):
 
 def trouble(page):
     "Everything on the page that looks like an error."
-    alerts = page.locator('[role="alert"]:visible').all_inner_texts()
+    alerts = page.locator('p[role="alert"]:visible').all_inner_texts()
     return alerts + page.locator(".jp-OutputArea-output[data-mime-type*=error], [data-mime-type*=stderr]").all_inner_texts()
 
 
@@ -201,8 +201,9 @@ def test_map(page):
     assert press(page, "Colour", "ArrowDown") == {"picture"}
     assert press(page, "Item table", "ArrowDown") == {"picture", "table"}
     assert press(page, "Neighbours", "ArrowLeft") == {"picture", "table"}
-    assert press(page, "Words of a title", "Control+a", *"horror 7", "Enter") == {"picture", "table"}
-    assert "Horror 7" in " ".join(page.locator("caption:visible").all_inner_texts())
+    assert press(page, "Words of a title", "Control+a", *"horror 7") == {"picture", "table"}
+    page.wait_for_selector("caption:visible:has-text('Horror 7')", timeout=WAIT)
+    page.wait_for_selector("img[alt*='nearest to Horror 7']:visible", timeout=WAIT)
 
 
 def test_noise(page):
@@ -253,21 +254,30 @@ def test_training_of_a_finished_run(page):
     assert press(page, "Table is taken", "ArrowDown") == {"picture", "table"}
 
 
+WATCH = """() => {
+    const box = [...document.querySelectorAll('img[alt]')].find(i => i.offsetParent).closest('.widget-html'), src = () => box.querySelector('img')?.getAttribute('src');
+    let start = null, before = src();
+    window.changes = [];
+    document.addEventListener('keydown', () => { start = performance.now(); before = src(); }, true);
+    new MutationObserver(() => { if (start !== null && src() && src() != before) { window.changes.push(performance.now() - start); start = null; } })
+      .observe(box, {subtree: true, childList: true, attributes: true}); }"""
+
+
 def test_spectrum_answers_at_once(page):
-    "From the key to the new picture, the middle one of nine."
+    "From the key to the new picture, the middle one of ten."
     open_tab(page, "Spectrum")
-    part, times = control(page, "Up to epoch"), []
-    for key in ("ArrowLeft", "ArrowRight") * 5:
-        part.focus()
-        times.append(page.evaluate("""key => new Promise(done => {
-            const image = [...document.querySelectorAll('img[alt]')].find(i => i.offsetParent), box = image.closest('.widget-html'), start = performance.now();
-            const watch = new MutationObserver(() => { const now = box.querySelector('img');
-              if (now && now.getAttribute('src') != image.getAttribute('src')) { watch.disconnect(); done(performance.now() - start); } });
-            watch.observe(box, {subtree: true, childList: true, attributes: true});
-            document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key, code: key, bubbles: true, cancelable: true}));
-            setTimeout(() => done(1e6), 20000); })""", key))
-    print(f"spectrum explorer, change to picture: median {np.median(times[1:]):.0f} ms, largest {max(times[1:]):.0f} ms")
-    assert np.median(times[1:]) < FAST or os.getloadavg()[0] > os.cpu_count()  # a busy machine proves nothing
+    for label, key in (("Stages", "Home"), ("Up to epoch", "End")):  # stage 1 has a spectrum for each epoch on the slider
+        control(page, label).focus()
+        page.keyboard.press(key)
+        page.wait_for_timeout(2000)
+    page.evaluate(WATCH)
+    for i, key in enumerate(("ArrowLeft", "ArrowRight") * 5):
+        page.keyboard.press(key)
+        page.wait_for_function("n => window.changes.length == n", arg=i + 1, timeout=WAIT)
+    times = page.evaluate("window.changes")
+    print(f"spectrum explorer, change to picture: median {np.median(times):.0f} ms, {min(times):.0f} to {max(times):.0f} ms")
+    busy = os.getloadavg()[0] > os.cpu_count()  # then the time says more about the neighbours than about the explorer
+    assert np.median(times) < (5 * FAST if busy else FAST)
 
 
 def test_app_from_the_command_line(browser, run, tmp_path):
@@ -280,7 +290,7 @@ def test_app_from_the_command_line(browser, run, tmp_path):
         view = browser.new_page()
         view.goto(server.url, timeout=WAIT)
         view.wait_for_selector('[role="alert"]', timeout=WAIT)
-        lines = view.locator('[role="alert"]').all_inner_texts()
+        lines = view.locator('p[role="alert"]').all_inner_texts()
         text = view.locator("body").inner_text()
         view.close()
     assert len(lines) == 3 and "best.safetensors" in lines[0] and "no such run directory" in lines[1] and "no run to show" in lines[2]
