@@ -115,6 +115,16 @@ class Batch(NamedTuple):
     n_rows: int            # rows in the whole batch
     rows: torch.Tensor | None = None  # which of them are here, where not all are
 
+    def pieces(self,
+               places: int,  # about so many in a piece
+               ):            # yields slices of rows, and the Batch of each; their losses add up to the batch's
+        "Cut into pieces of equal numbers of rows."
+        (n, width), wanted = self.items.shape, max(1, round(self.items.numel() / places))
+        for start, end in zip(*(np.linspace(0, n, wanted + 1).astype(int)[cut] for cut in (slice(-1), slice(1, None)))):
+            tokens = self.tokens[(self.tokens >= start * width) & (self.tokens < end * width)] - start * width
+            cut = [part[start:end] for part in (self.items, self.targets, self.segment, self.length)]
+            yield slice(start, end), Batch(*cut, tokens, self.n_users, self.n_tokens, self.n_rows)
+
 # %% ../nbs/03_models.ipynb #cell-023
 def make_batch(
     sequences: list,    # item numbers in time order, at least two each
@@ -129,7 +139,7 @@ def make_batch(
     arrays = inputs.items, targets.items, inputs.segment, length.reshape(inputs.items.shape), np.sort(places)
     return Batch(*(torch.from_numpy(a).to(device) for a in arrays), n_users=len(sequences), n_tokens=len(places), n_rows=len(inputs.items))
 
-# %% ../nbs/03_models.ipynb #cell-028
+# %% ../nbs/03_models.ipynb #cell-030
 class _LinearCrossEntropy(torch.autograd.Function):
     "Loss and both gradients in one pass over chunks of tokens; the scores of a chunk are overwritten by their gradient."
     @staticmethod
@@ -153,7 +163,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         dv, dt = ctx.saved_tensors
         return grad * dv, grad * dt, None, None
 
-# %% ../nbs/03_models.ipynb #cell-029
+# %% ../nbs/03_models.ipynb #cell-031
 def linear_cross_entropy(
     vectors: torch.Tensor,  # (M, D)
     table: torch.Tensor,    # (N, D), one row a class
@@ -163,7 +173,7 @@ def linear_cross_entropy(
     "Mean cross-entropy of `vectors @ table.T` with the targets, without ever holding all M x N scores."
     return _LinearCrossEntropy.apply(vectors, table, targets, max(128, cells // len(table)))
 
-# %% ../nbs/03_models.ipynb #cell-033
+# %% ../nbs/03_models.ipynb #cell-035
 class InnerProductModel(Recommender):
     "A recommender that gives a user one vector; a score is its inner product with the item's row of the table."
     def __init__(self,
@@ -192,6 +202,10 @@ class InnerProductModel(Recommender):
         if self.padding == "mask": return attention_mask(segment), *per_token
         return sink_mask(segment, (self.max_len - length) * (segment > 0)), *(F.pad(x, (1, 0)) for x in per_token)
 
+    def draw(self, batch, generator=None):                                # -> tuple of tensors (R, …)
+        "What `losses` needs to be drawn at random: here, nothing."
+        return ()
+
     def real_tokens(self, x, batch):
         "The vectors (M, D) of the batch's real tokens out of a layout (R, L or 1 + L, D)."
         return x[:, -batch.items.shape[1]:].flatten(0, 1)[batch.tokens]
@@ -212,7 +226,7 @@ class InnerProductModel(Recommender):
         scores[:, 0] = -torch.inf
         return scores
 
-# %% ../nbs/03_models.ipynb #cell-038
+# %% ../nbs/03_models.ipynb #cell-040
 class NextItemModel(InnerProductModel):
     "The stage-1 model: a causal transformer over item embeddings, trained on the next item. Only its table is kept for ADRec."
     def __init__(self,
@@ -237,8 +251,8 @@ class NextItemModel(InnerProductModel):
         "A summary of the history up to and including every token."
         return self.encoder(self.drop(self.norm(self.embedding(items))), mask)
 
-    def losses(self, batch: Batch, generator=None):                       # -> {"ce": scalar}
-        "The training loss, by name. Nothing here needs a generator."
+    def losses(self, batch: Batch, generator=None, drawn=()):             # -> {"ce": scalar}
+        "The training loss, by name. Nothing here is drawn."
         mask, items = self.layout(batch.segment, batch.length, batch.items)
         vectors = self.real_tokens(self.encode(items, mask), batch)
         return {"ce": self.cross_entropy(vectors, batch.targets.flatten()[batch.tokens], batch.n_tokens)}
@@ -252,7 +266,7 @@ class NextItemModel(InnerProductModel):
         mask, items = self.layout((items > 0).long(), length, items)
         return self.encode(items, mask)[:, -1]
 
-# %% ../nbs/03_models.ipynb #cell-040
+# %% ../nbs/03_models.ipynb #cell-042
 def length_groups(
     lengths: np.ndarray,  # (n,) of the histories
     size: int = 512,      # users in a group at most
@@ -266,7 +280,7 @@ def length_groups(
         start = end
     return groups
 
-# %% ../nbs/03_models.ipynb #cell-042
+# %% ../nbs/03_models.ipynb #cell-044
 def _in_groups(model, histories, answer, size=512):
     "Call `answer(items (B, n), length (B, n), rows (B,))` for groups of users of similar length; its (B, D) answers in the users' order."
     histories = check_histories(histories, model.n_items)
@@ -280,7 +294,7 @@ def _in_groups(model, histories, answer, size=512):
             out[rows] = answer(items, length, rows)
     return out
 
-# %% ../nbs/03_models.ipynb #cell-052
+# %% ../nbs/03_models.ipynb #cell-054
 def check_at_least(
     settings,  # an object with the settings as attributes
     **least,   # a setting's name and its smallest allowed value; whole numbers only, where its default is one
@@ -292,7 +306,7 @@ def check_at_least(
         if isinstance(value, bool) or not isinstance(value, kinds) or not smallest <= value < math.inf:
             _fail(f"{name}={value!r}: give a {'whole ' if isinstance(default, int) else ''}number, {smallest} or more")
 
-# %% ../nbs/03_models.ipynb #cell-053
+# %% ../nbs/03_models.ipynb #cell-055
 @dataclass
 class ADRecConfig:
     "Everything that shapes an ADRec model; the defaults are the paper's setting."
@@ -320,7 +334,7 @@ class ADRecConfig:
             if getattr(self, name) not in known: _fail(f"{name}={getattr(self, name)!r}: choose one of {', '.join(known)}")
         if self.dim % (2 * self.heads): _fail(f"dim={self.dim}: give a multiple of 2 x heads = {2 * self.heads}")
 
-# %% ../nbs/03_models.ipynb #cell-056
+# %% ../nbs/03_models.ipynb #cell-058
 def step_features(
     steps: int,  # T
     dim: int,    # D, even
@@ -331,7 +345,7 @@ def step_features(
     angles = (torch.arange(steps) * (1000 / steps))[:, None] * frequencies      # (T, D/2)
     return torch.cat([angles.cos(), angles.sin()], -1)
 
-# %% ../nbs/03_models.ipynb #cell-059
+# %% ../nbs/03_models.ipynb #cell-061
 class ADRecNetwork(InnerProductModel):
     "The networks of ADRec (CAM, aggregation, ADM) and their training losses (Chen, Xu & Jiang, KDD 2025)."
     def __init__(self, config: ADRecConfig):
@@ -376,7 +390,7 @@ class ADRecNetwork(InnerProductModel):
         return {"ce": self.cross_entropy(guess, batch.targets.flatten()[batch.tokens], batch.n_tokens),
                 "mse": ((guess - clean).square().mean(-1) * weight).sum()}
 
-# %% ../nbs/03_models.ipynb #cell-061
+# %% ../nbs/03_models.ipynb #cell-063
 class ADRec(ADRecNetwork):
     "Auto-regressive diffusion recommender (Chen, Xu & Jiang, KDD 2025): the networks, and denoising of the last token."
     fewest_steps = None                                                   # what steps="auto" stands for, once it has been found
