@@ -54,7 +54,7 @@ def table_html(
 ) -> str:
     "A table as HTML; numbers to four digits."
     body = frame.to_html(index=index, border=0, na_rep="", float_format=lambda x: f"{x:.4g}", justify="left")
-    return body.replace(">", f"><caption>{html.escape(caption)}</caption>", 1)
+    return body.replace("<table", '<table cellpadding="4"', 1).replace(">", f'><caption style="text-align:left"><b>{html.escape(caption)}</b></caption>', 1)
 
 # %% ../nbs/09a_views.ipynb #cell-014
 def save_figure(
@@ -81,7 +81,7 @@ def _axes(
     "A figure and its axes, at fixed places: to lay out anew for each picture takes longer than to draw it."
     fig = Figure(figsize=(width, height), dpi=90, layout=None)
     axes = fig.subplots(1, panels, squeeze=False)[0]
-    fig.subplots_adjust(left=0.6 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.35 / height, wspace=0.9 / width * panels)
+    fig.subplots_adjust(left=0.75 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.35 / height, wspace=1.05 / width * panels)
     return fig, axes
 
 # %% ../nbs/09a_views.ipynb #cell-021
@@ -340,6 +340,7 @@ def plot_noised(
     reach = np.abs(x_t).max() or 1.0
     image = right.imshow(x_t.T, aspect="auto", cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="nearest")
     fig.colorbar(image, ax=right, fraction=0.05)
+    fig.subplots_adjust(right=0.94)  # room for the numbers of the colour bar
     right.set(xlabel="token, oldest first", ylabel="direction of the vector")
     fig.suptitle(title, fontsize=10)
     return fig

@@ -39,7 +39,7 @@ def problem_line(
     return text if isinstance(error, ValueError | OSError) and text else f"{type(error).__name__}: {text}"
 
 # %% ../nbs/09_widgets.ipynb #cell-012
-_WIDE = widgets.Layout(width="min(100%, 34em)")
+_WIDE = widgets.Layout(width="min(100%, 38em)")
 
 
 def _labelled(
@@ -48,7 +48,7 @@ def _labelled(
     **settings,   # of the widget
 ):
     "A control whose label is shown in full."
-    return kind(description=description, style={"description_width": "11em"}, layout=_WIDE, **settings)
+    return kind(description=description, style={"description_width": "14em"}, layout=_WIDE, **settings)
 
 
 def _slider(description, value, low, high, kind=widgets.IntSlider, **settings):
