@@ -508,7 +508,7 @@ def _restore(t: _Training, state: dict):
     t.model.load_state_dict(state["model"])
     t.optimiser.load_state_dict(state["optimiser"])
     t.stopping.best, t.stopping.waited = state["best"], state["waited"]
-    t.precision.scaler.load_state_dict(state["scaler"])
+    if state.get("scaler"): t.precision.scaler.load_state_dict(state["scaler"])   # empty where it was not needed
 
 # %% ../nbs/05_training.ipynb #cell-064
 STAGES = {1: "pre-train", 2: "align", 3: "fine-tune"}
@@ -542,9 +542,13 @@ def _open_run(dir: Path, config: dict, resume: bool):
         write_whole(dir / "config.json", json.dumps(config, indent=1).encode())
         return
     if not resume: raise ValueError(f"{dir} already holds a run: continue it with resume=True (--resume), or choose another directory")
-    there, here = ({f"{part}.{k}": v for part in ("model", "training", "data") for k, v in c[part].items()} | {"seed": c["seed"]} for c in (Run(dir).config, config))
+    there, here = ({f"{part}.{k}": v for part, values in _complete(c).items() for k, v in values.items()} | {"seed": c["seed"]} for c in (Run(dir).config, config))
     changed = [f"{k}={there.get(k)!r} there, {v!r} here" for k, v in here.items() if there.get(k) != v]
     if changed: raise ValueError(f"{dir} holds another run ({'; '.join(changed)}): give the same settings, or choose another directory")
+
+def _complete(config):                                                        # -> {"model": …, "training": …, "data": …}
+    "All settings; those that are newer than the run have their default."
+    return {"model": asdict(ADRecConfig(**config["model"])), "training": asdict(TrainConfig(**config["training"])), "data": config["data"]}
 
 # %% ../nbs/05_training.ipynb #cell-067
 def _describe(ds, model_config, train_config, preset, seed, source):  # -> dict
@@ -623,7 +627,7 @@ def _run_stages(t: _Training, state: dict | None):
         t.start_phase(2)
     _run_stage(t, 2), _run_stage(t, 3)
 
-# %% ../nbs/05_training.ipynb #cell-101
+# %% ../nbs/05_training.ipynb #cell-103
 def plot_history(
     history: list,                     # as in `Run.history`
     metrics=("HR@20", "NDCG@20"),      # validation metrics to draw
