@@ -6,7 +6,7 @@
 __all__ = ['READ', 'COMMANDS', 'UsageError', 'parse_settings', 'read_file', 'steps_or_auto', 'find_data', 'as_columns',
            'data_command', 'train_command', 'data_of_run', 'evaluate_command', 'parse_history', 'recommend_command',
            'item_tables', 'collapse_command', 'bench_command', 'report_command', 'app_notebook', 'app_command',
-           'make_parser', 'explain', 'how_to_resume', 'main']
+           'lab_command', 'make_parser', 'explain', 'how_to_resume', 'main']
 
 # %% ../nbs/10_cli.ipynb #cell-004
 import argparse
@@ -30,6 +30,7 @@ from io import BytesIO
 from pathlib import Path
 
 from . import __version__
+from ._modidx import d as modidx
 
 # %% ../nbs/10_cli.ipynb #cell-008
 class UsageError(ValueError):
@@ -543,23 +544,20 @@ def app_command(
     with tempfile.TemporaryDirectory(prefix="adrec-nb-") as folder:
         page = Path(folder) / "ADRec explorers.ipynb"
         page.write_text(json.dumps(app_notebook(args.runs, args.first)), encoding="utf-8")
-        code = _serve(page, args.port, url, args.no_browser)
+        print(f"adrec-nb: explorers at {url} (Ctrl-C ends them)", file=sys.stderr, flush=True)
+        code = _serve(["voila", str(page), f"--port={args.port}", "--Voila.ip=127.0.0.1", "--Voila.log_level=WARN"], args.no_browser)
     if code:
         raise UsageError(f"Voila ended with exit code {code}; its own words are above. Try another --port")
     return {"url": url}, "the app has ended"
 
 # %% ../nbs/10_cli.ipynb #cell-128
 def _serve(
-    page,  # a notebook file
-    port,
-    url,  # to tell the user
+    command,  # a module and its arguments
     quiet,  # no browser
 ):
-    "Run Voila to its end; its exit code. It ends when we are interrupted."
-    command = [sys.executable, "-m", "voila", str(page), f"--port={port}", "--Voila.ip=127.0.0.1", "--Voila.log_level=WARN"]
+    "Run a server to its end; its exit code. It ends when we are interrupted."
     env = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "TQDM_DISABLE": "1"}
-    print(f"adrec-nb: explorers at {url} (Ctrl-C ends them)", file=sys.stderr, flush=True)
-    server = subprocess.Popen(command + ["--no-browser"] * quiet, env=env)
+    server = subprocess.Popen([sys.executable, "-m", *command, *["--no-browser"] * quiet], env=env)
     try:
         return server.wait()
     finally:
@@ -567,7 +565,25 @@ def _serve(
             server.terminate()
             server.wait()
 
-# %% ../nbs/10_cli.ipynb #cell-130
+# %% ../nbs/10_cli.ipynb #cell-131
+def _lab_arguments(parser):
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+
+def lab_command(
+    args,  # no_browser
+):
+    "Open the notebooks of a clone in JupyterLab, until Ctrl-C."
+    folder = Path(importlib.util.find_spec("adrec_nb").origin).resolve().parents[1] / "nbs"
+    if not (folder / "index.ipynb").exists():
+        raise UsageError(f"{folder}: no notebooks beside the installed package. Get them with: git clone {modidx['settings']['git_url']}")
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise UsageError("JupyterLab is not installed. Install it with: pip install 'adrec-nb[lab]'")
+    if code := _serve(["jupyterlab", str(folder)], args.no_browser):
+        raise UsageError(f"JupyterLab ended with exit code {code}; its own words are above")
+    return {"notebooks": str(folder)}, "JupyterLab has ended"
+
+# %% ../nbs/10_cli.ipynb #cell-134
 COMMANDS = {"data": (data_command, _data_arguments, "data"),  # function, its arguments, the module it needs
             "train": (train_command, _train_arguments, "training"),
             "evaluate": (evaluate_command, _evaluate_arguments, "training"),
@@ -575,7 +591,8 @@ COMMANDS = {"data": (data_command, _data_arguments, "data"),  # function, its ar
             "collapse": (collapse_command, _collapse_arguments, "training"),
             "report": (report_command, _report_arguments, "training"),
             "bench": (bench_command, _bench_arguments, "bench"),
-            "app": (app_command, _app_arguments, "data")}
+            "app": (app_command, _app_arguments, "data"),
+            "lab": (lab_command, _lab_arguments, "data")}
 
 
 def make_parser():
@@ -591,7 +608,7 @@ def make_parser():
         one.set_defaults(does=does, needs=needs)
     return parser
 
-# %% ../nbs/10_cli.ipynb #cell-135
+# %% ../nbs/10_cli.ipynb #cell-139
 def _joined(
     words,  # of a command
 ):
@@ -601,7 +618,7 @@ def _joined(
             return [*words[:i], f"--history={after}", *words[i + 2:]]
     return words
 
-# %% ../nbs/10_cli.ipynb #cell-138
+# %% ../nbs/10_cli.ipynb #cell-142
 def explain(
     error,  # an exception that was caught
 ):
@@ -615,7 +632,7 @@ def explain(
     expected = isinstance(error, UsageError) or ours and isinstance(error, ValueError | FloatingPointError)
     return re.sub(r"\s*[\r\n]+\s*", " ", str(error)) if expected else None
 
-# %% ../nbs/10_cli.ipynb #cell-142
+# %% ../nbs/10_cli.ipynb #cell-146
 class _Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM.
 
@@ -626,7 +643,7 @@ class _Interrupted(KeyboardInterrupt):
 def _stop(number, frame):
     raise _Interrupted
 
-# %% ../nbs/10_cli.ipynb #cell-144
+# %% ../nbs/10_cli.ipynb #cell-148
 @contextmanager
 def _on_signals(
     do,  # called with the signal's number and the frame it met
@@ -642,7 +659,7 @@ def _on_signals(
         for number, handler in before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/10_cli.ipynb #cell-148
+# %% ../nbs/10_cli.ipynb #cell-152
 @contextmanager
 def _waiting():
     "While inside, an interruption waits for the end."
@@ -652,7 +669,7 @@ def _waiting():
     if came:
         raise _Interrupted
 
-# %% ../nbs/10_cli.ipynb #cell-151
+# %% ../nbs/10_cli.ipynb #cell-155
 def how_to_resume(
     words,  # of the interrupted command
 ):
@@ -664,7 +681,7 @@ def how_to_resume(
     again = shlex.join(["adrec-nb", *words, *(["--resume"] if "--resume" not in words else [])])
     return f"interrupted; {out} {kept}. Go on with: {again}"
 
-# %% ../nbs/10_cli.ipynb #cell-156
+# %% ../nbs/10_cli.ipynb #cell-160
 def _show(
     text,  # to print
 ):
@@ -685,7 +702,7 @@ def _carry_out(
     facts, text = args.does(args)
     _show(json.dumps(facts, allow_nan=False) if args.json else text)
 
-# %% ../nbs/10_cli.ipynb #cell-158
+# %% ../nbs/10_cli.ipynb #cell-162
 def main(
     words=None,  # of the command; None: those the program was started with
 ):               # -> exit code
@@ -707,6 +724,6 @@ def main(
         print(f"adrec-nb: {line}", file=sys.stderr)
         return 2
 
-# %% ../nbs/10_cli.ipynb #cell-161
+# %% ../nbs/10_cli.ipynb #cell-165
 if __name__ == "__main__" and __package__:
     sys.exit(main())
