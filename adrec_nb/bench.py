@@ -260,7 +260,7 @@ def _step_here(file: str, naive: bool, device: str, settings: str):
     next(data.batches(order, how.batch_size))
     ready, before = time.time(), memory_peak()
     optimiser = torch.optim.Adam(model.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=not naive)
-    step = lambda: train_epoch(model, data, optimiser, order, how.batch_size)
+    step = lambda: train_epoch(model, data, optimiser, order, how.batch_size, **({"at_once": None} if naive else {}))
     took = [seconds(step, device) for _ in range(2)][1]
     peak = torch.cuda.max_memory_allocated() if torch.device(device).type == "cuda" else memory_peak()
     print(json.dumps({"ready": ready, "step_seconds": took, "before_bytes": before, "peak_bytes": peak}))
@@ -305,15 +305,15 @@ def _tasks(ds, few, cfg, how, device):                                    # -> {
     for name, model, kind, part in (("naive", naive, PaddedData, few), ("fast", fast, TrainingData, ds)):
         data = kind(Sequences.from_lists(part.split("train")[0]), cfg.max_len, device)
         optimiser = torch.optim.Adam(model.parameters(), lr=how.lr, weight_decay=how.weight_decay, fused=name == "fast")
-        tasks[f"train {name}"] = _training_task(model, data, optimiser, how)
+        tasks[f"train {name}"] = _training_task(model, data, optimiser, how, **({"at_once": None} if name == "naive" else {}))
         tasks[f"rank {name}"] = lambda model=model, part=part: evaluate(model, part)
     tasks["rank fast, 1 step"] = lambda: evaluate(fast, ds, steps=1)
     return tasks
 
-def _training_task(model, data, optimiser, how):
-    "One epoch."
+def _training_task(model, data, optimiser, how, **settings):
+    "One epoch, in float32."
     order = np.random.default_rng(0).permutation(len(data))
-    return lambda: train_epoch(model, data, optimiser, order, how.batch_size)
+    return lambda: train_epoch(model, data, optimiser, order, how.batch_size, **settings)
 
 # %% ../nbs/12_bench.ipynb #cell-055
 def _against(naive, fast, scale):                                         # seconds (rounds,) each -> dict
