@@ -156,13 +156,16 @@ def cosine_lr(
 
 # %% ../nbs/05_training.ipynb #cell-027
 class World:
-    "The processes that train together: `rank` of `size`. Alone unless a launcher says otherwise."
-    def __init__(self, device=torch.device("cpu"), seconds: float = 45):  # how long to wait for the others
+    "The processes that train together: `rank` of `size`. One alone unless it is given a device and a launcher says otherwise."
+    def __init__(self,
+                 device: torch.device | None = None,  # where what they share is; None: this process alone
+                 seconds: float = 45,                 # how long to wait for the others
+                 ):
         launched = "MASTER_ADDR" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
-        if launched and not dist.is_initialized():
+        if device and launched and not dist.is_initialized():
             if device.type == "cuda": torch.cuda.set_device(device)           # nccl wants one GPU a process
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=seconds))
-        self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.rank, self.size = (dist.get_rank(), dist.get_world_size()) if device and dist.is_initialized() else (0, 1)
 
     def add_up(self, tensor):
         "The sum over all processes, in place. RuntimeError where one of them is gone."
@@ -213,7 +216,7 @@ def train_epoch(
     ce_weight: float = 1.0,            # of the cross-entropy in the loss
     mse_weight: float = 1.0,           # of the squared error, where the model has one
     seed: int = 0,                     # of diffusion steps and noise
-    world: World = World(),            # who shares the work
+    world: World = World(),            # who shares the work; this one: nobody
     precision: Precision = Precision(),
     at_once: int | None = 2_500,       # on a CPU: places of a batch that go forward and backward together; None: all
 ):                                     # -> {"loss": …, "ce": …, maybe "mse": …}, means over users
