@@ -507,7 +507,8 @@ def app_notebook(
 ):
     "A notebook that shows the explorers, as a dict."
     paths = [str(Path(run).resolve()) for run in runs]
-    code = f"from adrec_nb.widgets import App\nApp({paths!r}, first={str(Path(first).resolve())!r})"
+    code = ("from adrec_nb.cli import data_of_run\nfrom adrec_nb.widgets import App, data_for\n"
+            f"App({paths!r}, first={str(Path(first).resolve())!r}, data=lambda run: data_for(run, data_of_run))")
     cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# ADRec explorers"},
              {"cell_type": "code", "id": "app", "metadata": {}, "source": code, "outputs": [], "execution_count": None}]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

@@ -452,12 +452,16 @@ def _training_page(run):
 
 
 def data_for(
-    run,  # a Run
-):        # -> SequenceDataset or None, a line about it
+    run,        # a Run
+    find=None,  # gives the SequenceDataset of a run, or raises ValueError; None: the data set of that name is loaded
+):              # -> SequenceDataset or None, a line about it
     "The data a run was trained on, where it can be found."
-    from adrec_nb.cli import data_of_run  # the command line knows how; it needs this module in turn
-    try: return data_of_run(run), ""
+    trained_on = run.config["data"]
+    try:
+        ds = find(run) if find else load_dataset(trained_on["name"])
+        if ds.fingerprint != trained_on["fingerprint"]: raise DataError(f"{trained_on['name']} holds other sequences now", remedy="give the data that the run was trained on")
     except (ValueError, OSError) as error: return None, f"made-up users are shown, since the run's data is not here: {problem_line(error)}"
+    return ds, ""
 
 # %% ../nbs/09_widgets.ipynb #cell-086
 class App(widgets.VBox):
