@@ -119,6 +119,11 @@ class TrainConfig:
         if self.pretrain_epochs is not None: check_at_least(self, pretrain_epochs=0)
         if self.precision not in ("auto", *PRECISIONS): raise ValueError(f"precision={self.precision!r}: choose one of auto, {', '.join(PRECISIONS)}")
 
+    def last_epoch(self, stage: int) -> int:
+        "When a stage (1, 2 or 3) ends if it is not stopped early."
+        if stage == 1: return self.max_epochs if self.pretrain_epochs is None else self.pretrain_epochs
+        return min(self.align_epochs, self.max_epochs) if stage == 2 else self.max_epochs
+
 # %% ../nbs/05_training.ipynb #cell-018
 PRESETS = {"paper": dict(padding="sink"),
            "quick": dict(padding="sink", dim=64, batch_size=128, lr=2e-3, cosine_epochs=40, max_epochs=40, patience=2)}
@@ -450,11 +455,6 @@ class _Phase:
     @property
     def weights_file(self): return self.dir / ("stage1.safetensors" if self.phase == 1 else "best.safetensors")
 
-    def last_epoch(self, stage):
-        "When a stage ends if it is not stopped early."
-        if stage == 1: return self.cfg.max_epochs if self.cfg.pretrain_epochs is None else self.cfg.pretrain_epochs
-        return min(self.cfg.align_epochs, self.cfg.max_epochs) if stage == 2 else self.cfg.max_epochs
-
     def run_epoch(self):
         "Train one epoch, with everything random in it fixed by (seed, phase, epoch)."
         self.epoch += 1
@@ -522,7 +522,7 @@ class _Stopped(Exception):
 
 def _run_stage(t: _Training, stage: int):
     "Epochs, validations and saves until the stage is over."
-    last, saved, shown = t.last_epoch(stage), time.monotonic(), {}
+    last, saved, shown = t.cfg.last_epoch(stage), time.monotonic(), {}
     if t.epoch >= last or t.stopping.over: return
     with tqdm(total=last, initial=t.epoch, desc=f"stage {stage} of 3, {STAGES[stage]}", unit="epoch", disable=t.world.rank > 0 or None) as bar:
         while t.epoch < last and not t.stopping.over:

@@ -31,7 +31,7 @@ from .collapse import Figure, effective_rank, marchenko_pastur, spectrum_report
 from .data import write_whole
 from .diffusion import Diffusion, ancestral_step
 from .measures import _noise_factor, _three_kinds, condition_number, participation_ratio, rank_me, stable_rank, verdict_from_spectra
-from .models import ADRec, KVCache, check_histories, evaluating
+from .models import ADRec, KVCache, check_histories, evaluating, walk_noise
 
 # %% ../nbs/09a_views.ipynb #cell-007
 def picture_html(
@@ -386,7 +386,7 @@ def denoise_walk(
     history = check_histories([history], model.n_items)[0][-model.max_len:]
     generator = "zero" if seed is None else torch.Generator(model.device).manual_seed(seed)
     with evaluating(model):
-        return _walk(model, torch.from_numpy(history)[None].to(model.device), plan, model._noise(len(plan), 1, generator))
+        return _walk(model, torch.from_numpy(history)[None].to(model.device), plan, walk_noise((1 + len(plan), 1, model.config.dim), generator, model.device))
 
 # %% ../nbs/09a_views.ipynb #cell-078
 def _walk(model, items, plan, noise):  # (1, n), T' steps, (1 + T', 1, D) -> Walk

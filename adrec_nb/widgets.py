@@ -464,19 +464,14 @@ def data_for(
     return ds, ""
 
 # %% ../nbs/09_widgets.ipynb #cell-086
-class App(widgets.VBox):
-    "All explorers for some runs; without any, for a small one that it trains first."
+class _RunTabs(widgets.VBox):
+    "The explorers of the selected run in tabs, and lines about what went wrong."
 
     def __init__(self,
-                 paths=(),                     # run directories
-                 first="runs/app/ml-100k",     # where the small one is kept
-                 load=load_dataset,            # gives the data it is trained on, by name
-                 data=data_for,                # gives the data of a run
+                 data,  # gives the data of a run, and a line about it
                  ):
         self.message, self.page, self.data, self.run = widgets.HTML(), widgets.VBox(), data, None
         super().__init__([self.message, self.page])
-        if paths: self.show(*open_runs(paths))
-        else: self._begin(Path(first), load)
 
     def show(self, runs, problems=()):
         "Tabs for some runs, and lines about those that could not be opened."
@@ -507,6 +502,20 @@ class App(widgets.VBox):
         except Exception as error:  # shown to the reader, whatever it is
             logger.debug("page", exc_info=True)
             page.children = [widgets.HTML(message_html(problem_line(error)))]
+
+# %% ../nbs/09_widgets.ipynb #cell-088
+class App(_RunTabs):
+    "All explorers for some runs; without any, for a small one that it trains first."
+
+    def __init__(self,
+                 paths=(),                     # run directories
+                 first="runs/app/ml-100k",     # where the small one is kept
+                 load=load_dataset,            # gives the data it is trained on, by name
+                 data=data_for,                # gives the data of a run
+                 ):
+        super().__init__(data)
+        if paths: self.show(*open_runs(paths))
+        else: self._begin(Path(first), load)
 
     def _begin(self, folder, load):
         "Show the small run, after training it where that has not been done."
