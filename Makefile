@@ -21,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lab app bench export
+.PHONY: help install demo test lint lab app bench export
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,11 +30,14 @@ install: $(READY) ## create .venv and install everything into it
 
 demo: $(READY) ## execute the tour: runs/demo/tour.ipynb, tour.html and results.txt
 	@rm -f $(DEMO)/results.txt
-	@ADREC_NB_RUNS="$(CURDIR)/$(DEMO)" $(PY) tests/run_notebook.py nbs/labs/00_tour.ipynb $(DEMO)/tour
+	@ADREC_NB_RUNS="$(CURDIR)/$(DEMO)" $(PY) tests/run_notebook.py nbs/course/00_tour.ipynb $(DEMO)/tour
 	@cat $(DEMO)/results.txt
 
 test: $(READY) ## run every notebook and everything in tests/
 	@$(PY) -m pytest
+
+lint: $(READY) ## check the style of notebooks, modules and tests
+	@$(PY) -m ruff check nbs adrec_nb tests
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab nbs

@@ -1,4 +1,4 @@
-"""How long filtering and splitting takes, and how much memory: on generated logs of the shape of Yelp's.
+"""How long filtering and splitting takes, and how much memory, on logs of the shape of Yelp's.
 
     python tests/bench_data.py 20000000          filter, number, sort and split so many events
     python tests/bench_data.py --read 10000000   write so many lines to a file first, and read it
@@ -24,7 +24,7 @@ USERS, ITEMS, EVENTS = 136_346, 64_669, 1_856_992  # Yelp after filtering
 
 
 def generated(n):
-    "A log of n events as `read_interactions` gives it: a few busy users, a few popular items, many rare ones."
+    "A log of n events as `read_interactions` gives it: few busy users, many rare items."
     rng = np.random.default_rng(0)
     columns = {}
     for role, many, power in (("user", USERS, 2), ("item", ITEMS, 3)):
@@ -59,7 +59,8 @@ def measure(n, path=None):
         ds = build_sequences(log)
         for which in ("train", "valid", "test"):
             ds.split(which)
-        what = f"{n:>12,} events, {before:4.1f} GB: {ds.n_interactions:,} of {ds.n_users:,} users filtered and split"
+        left = f"{ds.n_interactions:,} of {ds.n_users:,} users"
+        what = f"{n:>12,} events, {before:4.1f} GB: {left} filtered and split"
     seconds, cpu = time.perf_counter() - start, time.process_time() - used
     print(f"{what} in {seconds:.1f} s ({cpu:.1f} s of one core), peak {peak():.1f} GB", flush=True)
 
@@ -67,7 +68,9 @@ def measure(n, path=None):
 def main():
     "Measure each size in a process of its own."
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("events", nargs="*", type=int, default=[EVENTS, 2 * EVENTS, 5 * EVENTS, 10 * EVENTS])
+    parser.add_argument(
+        "events", nargs="*", type=int, default=[EVENTS, 2 * EVENTS, 5 * EVENTS, 10 * EVENTS]
+    )
     parser.add_argument("--read", action="store_true", help="read a file of so many lines instead")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -78,7 +81,14 @@ def main():
             path = Path(folder) / f"{n}.csv"
             if args.read:
                 write(path, n)
-            command = [sys.executable, __file__, str(n), "--child", str(path), *["--read"] * args.read]
+            command = [
+                sys.executable,
+                __file__,
+                str(n),
+                "--child",
+                str(path),
+                *["--read"] * args.read,
+            ]
             subprocess.run(command, check=True)
 
 

@@ -1,11 +1,26 @@
-"""What all tests share: where things are, the settings, and one case per notebook."""
+"""What all tests share: where things are, the settings, one case per notebook, and a book of skips.
+
+Tests are skipped for a few known reasons only, each where it holds. A skip for any other reason,
+or more of them than there should be, fails the session: nothing stops being tested without a word.
+"""
 
 import configparser
+import importlib.util
+import re
+import shutil
+import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Started in the background (`nohup make test &`), Python finds Ctrl-C ignored, and so would every
+# process that the tests start and interrupt. With a handler of our own, even one that does nothing,
+# those get the usual meaning back, while these tests themselves still cannot be interrupted.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def notebooks():
@@ -34,3 +49,87 @@ def settings():
     parser = configparser.ConfigParser()
     parser.read(ROOT / "settings.ini", encoding="utf-8")
     return parser["DEFAULT"]
+
+
+# ---- the book of skips ----
+
+
+def lacks(module):
+    "Whether a module cannot be imported here."
+    return importlib.util.find_spec(module) is None
+
+
+def lacks_chromium():
+    "Whether no browser is installed."
+    return shutil.which("chromium") is None and shutil.which("chromium-browser") is None
+
+
+def lacks_gpu():
+    "Whether torch sees no GPU."
+    import torch
+
+    return not torch.cuda.is_available()
+
+
+def may_be():
+    "For what cannot be told from here, such as a network."
+    return True
+
+
+# A reason, whether it can hold here, and how many tests it skips at most; a whole file counts once.
+SKIPS = {
+    "no chromium": (lacks_chromium, 1),
+    "no Playwright": (lambda: lacks("playwright"), 1),
+    "no Voila": (lambda: lacks("voila"), 1),
+    "accelerate": (lambda: lacks("accelerate"), 2),
+    "pip cannot fetch ipywidgets 7.7 here": (may_be, 1),
+    "the official archive itself is in the cache": (may_be, 1),
+    "is not beside this clone": (lambda: not (ROOT.parent / "shared").is_dir(), 12),
+    "no GPU": (lacks_gpu, 12),
+}
+SKIPPED = []  # the reason of every skip of this session
+
+
+def note(report):
+    "Write a skip down."
+    if report.skipped and not hasattr(report, "wasxfail"):
+        SKIPPED.append(str(report.longrepr[-1]).removeprefix("Skipped: "))
+
+
+def pytest_runtest_logreport(report):
+    "A test was run, or skipped."
+    note(report)
+
+
+def pytest_collectreport(report):
+    "A file was read, or skipped."
+    note(report)
+
+
+def unexpected(reasons):
+    "A line for each skip that should not be."
+    counts = Counter()
+    for reason in reasons:
+        known = next((one for one in SKIPS if re.search(one, reason)), None)
+        counts[known] += 1
+        if known is None:
+            yield f"a reason that tests/conftest.py does not know: {reason}"
+        elif not SKIPS[known][0]():
+            yield f"what is said to be missing is here: {reason}"
+    for known, count in counts.items():
+        if known is not None and count > SKIPS[known][1]:
+            yield f"{count} tests, not {SKIPS[known][1]} at most: {known}"
+
+
+def pytest_sessionfinish(session):
+    "Skips that should not be are a failure."
+    if any(unexpected(SKIPPED)) and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    "Name them."
+    lines = list(unexpected(SKIPPED))
+    if lines:
+        terminalreporter.section("skipped, and should not be", red=True, bold=True)
+        terminalreporter.write("\n".join(lines) + "\n")

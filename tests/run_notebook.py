@@ -1,15 +1,17 @@
 """Execute one notebook with its output live on the terminal; leave OUT.ipynb and OUT.html.
 
-    python tests/run_notebook.py nbs/labs/00_tour.ipynb runs/demo/tour
+    python tests/run_notebook.py nbs/course/00_tour.ipynb runs/demo/tour
 
 A notebook run like this writes what it produces into the folder named by the environment variable
 ADREC_NB_RUNS; the tour leaves its table there as results.txt, which `make demo` prints at the end.
 Whatever was executed is kept: after an error (exit code 1) or Ctrl-C (130) both files hold the
-notebook as far as it came.
+notebook as far as it came. The page needs no network: figures are inside, and formulas are MathML.
 """
 
 import argparse
+import html
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,11 +20,14 @@ import time
 from pathlib import Path
 
 import nbformat
+from jinja2 import pass_context
 from jupyter_client import AsyncKernelManager
+from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbconvert.filters import strip_ansi
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 # In a notebook tqdm draws a widget, which a terminal cannot show: take its text bar instead.
 TEXT_BARS = "import tqdm.auto, tqdm.std\ntqdm.auto.tqdm = tqdm.std.tqdm"
@@ -89,6 +94,36 @@ class LiveClient(NotebookClient):
         return super().process_message(msg, cell, cell_index)
 
 
+class Formulas(IPythonRenderer):
+    "Markdown as HTML, with formulas in MathML, which browsers show without any script."
+
+    def inline_math(self, body):
+        "A formula within a line."
+        return convert(html.unescape(body))
+
+    def block_math(self, body):
+        "A formula on a line of its own."
+        return convert(html.unescape(body), display="block")
+
+    def latex_environment(self, name, body):
+        "Several lines of formulas."
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+
+
+class Page(HTMLExporter):
+    "A notebook as one file that loads nothing and runs nothing."
+
+    @pass_context
+    def markdown2html(self, context, source):
+        "The filter for markdown cells."
+        return MarkdownWithMath(renderer=Formulas(escape=False)).render(source)
+
+    def from_notebook_node(self, nb, resources=None, **how):
+        "The page and its resources; scripts of nbconvert's template are left out."
+        page, resources = super().from_notebook_node(nb, resources, **how)
+        return re.sub(r"<script\b.*?</script>", "", page, flags=re.S), resources
+
+
 def headings(cell):
     "The heading lines of a markdown cell, without their marks."
     if cell.cell_type != "markdown":
@@ -98,9 +133,7 @@ def headings(cell):
 
 def save(nb, out):
     "Write the notebook and its page, each whole or not at all."
-    page, _ = HTMLExporter(require_js_url="", jquery_url="").from_notebook_node(
-        nb, {"metadata": {"name": out.name}}
-    )
+    page, _ = Page().from_notebook_node(nb, {"metadata": {"name": out.name}})
     for suffix, text in (".ipynb", nbformat.writes(nb) + "\n"), (".html", page):
         part = out.with_suffix(suffix + ".part")
         part.write_text(text, encoding="utf-8")
@@ -157,7 +190,8 @@ def main():
     if not args.notebook.is_file():
         parser.error(f"{args.notebook}: no such notebook")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("TQDM_NCOLS", str(min(shutil.get_terminal_size((100, 0)).columns - 1, 100)))
+    columns = min(shutil.get_terminal_size((100, 0)).columns - 1, 100)
+    os.environ.setdefault("TQDM_NCOLS", str(columns))
     nb = nbformat.read(args.notebook, as_version=4)
     for cell in nb.cells:
         if cell.cell_type == "code":

@@ -1,4 +1,4 @@
-"What the chapter on interop cannot show: hostile files by the hundred, and the published files where they are at hand."
+"What the notebooks on interop cannot show: hostile files by the hundred, and published ones."
 
 import copyreg
 import os
@@ -13,8 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adrec_nb.data import DataError, sequences_sha256
-from adrec_nb.interop import load_published_dataset, load_published_model, load_published_table, published_views
+from adrec_nb.common import DataError
+from adrec_nb.data import sequences_sha256
+from adrec_nb.interop import (
+    load_published_dataset,
+    load_published_model,
+    load_published_table,
+    published_views,
+)
 from adrec_nb.models import ADRec, ADRecConfig
 
 # The authors' files are not part of the project; a folder beside the clone may hold them.
@@ -39,8 +45,13 @@ FINGERPRINTS = {
     "toys": "3520ecf08cc1f317452b0d40ff686d31ba7cc4a407a0810a98b96185f963d2ff",
     "sports": "d6d35507e4133a3a3f7638e768f36e711a9f352722de0fafb0aa0a371fefd3ea",
 }
-COUNTS = {"ml-100k": (938, 1008, 54413), "baby": (11761, 4731, 92823), "beauty": (10553, 6086, 94148),
-          "toys": (11268, 7309, 95420), "sports": (22686, 12301, 185718)}
+COUNTS = {
+    "ml-100k": (938, 1008, 54413),
+    "baby": (11761, 4731, 92823),
+    "beauty": (10553, 6086, 94148),
+    "toys": (11268, 7309, 95420),
+    "sports": (22686, 12301, 185718),
+}
 
 
 def published(place):
@@ -66,7 +77,10 @@ def test_published_model_gives_the_released_vectors():
     np.testing.assert_allclose(vectors, released["vectors"], rtol=0, atol=1e-5)
     # plain masking is another computation: the check above would notice it
     masked = load_published_model(published("golden/ml-100k.pth"), padding="mask")
-    assert np.abs(masked.user_vectors(histories, generator="zero").numpy() - released["vectors"]).max() > 1e-2
+    assert (
+        np.abs(masked.user_vectors(histories, generator="zero").numpy() - released["vectors"]).max()
+        > 1e-2
+    )
 
 
 # ---- what is right comes through ----
@@ -77,7 +91,8 @@ users = st.lists(st.lists(st.integers(1, 40), min_size=3, max_size=12), min_size
 def parts_of(sequences, keys):
     "train, val and test in DiffuRec's form, users under these keys."
     cuts = {"train": slice(None, -2), "val": slice(-2, -1), "test": slice(-1, None)}
-    return {name: {key: seq[cut] for key, seq in zip(keys, sequences)} for name, cut in cuts.items()}
+    by_key = dict(zip(keys, sequences, strict=True))
+    return {name: {key: seq[cut] for key, seq in by_key.items()} for name, cut in cuts.items()}
 
 
 @steady
@@ -85,12 +100,16 @@ def parts_of(sequences, keys):
 def test_sequences_come_back(tmp_path_factory, sequences, protocol, random):
     path = tmp_path_factory.mktemp("published") / "x.pkl"
     parts = parts_of(sequences, range(len(sequences)))
-    path.write_bytes(pickle.dumps({key: list(part.values()) for key, part in parts.items()}, protocol))
+    path.write_bytes(
+        pickle.dumps({key: list(part.values()) for key, part in parts.items()}, protocol)
+    )
     assert load_published_dataset(path).fingerprint == sequences_sha256(sequences)
     # the same under users' numbers in any order, items with ids of their own
     keys = random.sample(range(1000), len(sequences))
     smap = {f"id {i}": i for i in random.sample(range(1, 41), 40)}
-    path.write_bytes(pickle.dumps({**parts_of(sequences, keys), "umap": {}, "smap": smap}, protocol))
+    path.write_bytes(
+        pickle.dumps({**parts_of(sequences, keys), "umap": {}, "smap": smap}, protocol)
+    )
     ds = load_published_dataset(path, name="mine")
     assert ds.fingerprint == sequences_sha256([sequences[i] for i in np.argsort(keys)])
     assert ds.name == "mine" and ds.item_ids[1:] == [f"id {i}" for i in range(1, 41)]
@@ -106,7 +125,11 @@ class Calls:
         self.function, self.args, self.state = function, args, state
 
     def __reduce__(self):
-        return (self.function, self.args) if self.state is None else (self.function, self.args, self.state)
+        return (
+            (self.function, self.args)
+            if self.state is None
+            else (self.function, self.args, self.state)
+        )
 
 
 WRAPPINGS = {
@@ -123,7 +146,9 @@ WRAPPINGS = {
 @pytest.mark.parametrize("protocol", range(6))
 def test_pickled_calls_are_refused(tmp_path, wrapping, protocol):
     marker, path = tmp_path / "ran", tmp_path / "x.pkl"
-    path.write_bytes(pickle.dumps(WRAPPINGS[wrapping](Calls(os.system, f"touch {marker}")), protocol))
+    path.write_bytes(
+        pickle.dumps(WRAPPINGS[wrapping](Calls(os.system, f"touch {marker}")), protocol)
+    )
     assert "refused" in error_of(load_published_dataset, path)
     assert not marker.exists()
     pickle.loads(path.read_bytes())
@@ -131,7 +156,7 @@ def test_pickled_calls_are_refused(tmp_path, wrapping, protocol):
 
 
 def by_hand(marker):
-    "Pickles written instruction by instruction, each of which makes the marker when it is loaded plainly."
+    "Pickles written by hand, each of which makes the marker when it is loaded plainly."
     command = f"touch {marker}".encode()
     text = b"X" + struct.pack("<I", len(command)) + command
     return {
@@ -139,10 +164,20 @@ def by_hand(marker):
         "INST": b"(" + text + b"ios\nsystem\n.",
         "OBJ": b"(cos\nsystem\n" + text + b"o.",
         "STACK_GLOBAL": b"\x80\x04\x8c\x02os\x8c\x06system\x93(" + text + b"tR.",
-        "names from the memo": b"\x80\x04\x8c\x02os\x940\x8c\x06system\x940h\x00h\x01\x93(" + text + b"tR.",
-        "behind a good value": b"\x80\x02}q\x00X\x05\x00\x00\x00train]s0cos\nsystem\n(" + text + b"tR.",
-        "in a frame": b"\x80\x04\x95" + struct.pack("<Q", len(text) + 15) + b"cos\nsystem\n(" + text + b"tR.",
-        "builtins": b"cbuiltins\nexec\n(V" + f"import os; os.system({command.decode()!r})".encode() + b"\ntR.",
+        "names from the memo": b"\x80\x04\x8c\x02os\x940\x8c\x06system\x940h\x00h\x01\x93("
+        + text
+        + b"tR.",
+        "behind a good value": b"\x80\x02}q\x00X\x05\x00\x00\x00train]s0cos\nsystem\n("
+        + text
+        + b"tR.",
+        "in a frame": b"\x80\x04\x95"
+        + struct.pack("<Q", len(text) + 15)
+        + b"cos\nsystem\n("
+        + text
+        + b"tR.",
+        "builtins": b"cbuiltins\nexec\n(V"
+        + f"import os; os.system({command.decode()!r})".encode()
+        + b"\ntR.",
     }
 
 
@@ -181,7 +216,10 @@ BOMBS = {
     "a slot far away": b"\x80\x04]r\xff\xff\xff\x7f.",
     "a slot far away, in text": b"]p99999999999\n.",
     "a tuple 200,000 deep as a key": b"\x80\x04})" + b"\x85" * 200_000 + b"K\x01s.",
-    "a number of a million bits": b"\x80\x02\x8b" + struct.pack("<i", 125_000) + b"\x7f" * 125_000 + b".",
+    "a number of a million bits": b"\x80\x02\x8b"
+    + struct.pack("<i", 125_000)
+    + b"\x7f" * 125_000
+    + b".",
     "a number of a million digits": b"L" + b"9" * 1_000_000 + b"L\n.",
     "a list in itself": b"\x80\x02]q\x00h\x00a.",
     "a list as a key": b"\x80\x02}]K\x01s.",
@@ -209,9 +247,9 @@ def damaged(content, rng):
         if way <= 1:
             content[place] = rng.integers(256)
         elif way == 2:
-            del content[place:place + rng.integers(1, 9)]
+            del content[place : place + rng.integers(1, 9)]
         elif way == 3:
-            content[place:place] = content[place:place + rng.integers(1, 20)]
+            content[place:place] = content[place : place + rng.integers(1, 20)]
         elif rng.random() < 0.2:
             del content[place:]
         if not content:
@@ -220,7 +258,7 @@ def damaged(content, rng):
 
 
 def count_refused(function, path, content, times, seed):
-    "How many damaged copies are refused, the others being read after all. Any other error comes out."
+    "How many damaged copies are refused; the others are read. Any other error comes out."
     rng, refused = np.random.default_rng(seed), 0
     for _ in range(times):
         path.write_bytes(damaged(content, rng))
@@ -238,7 +276,16 @@ def test_damaged_datasets(tmp_path, protocol):
     smap = {"umap": {"ä": 1}, "smap": {f"B{i}": i for i in range(1, 6)}}
     for content in ({key: list(part.values()) for key, part in parts.items()}, {**parts, **smap}):
         # some changes hurt nobody: another item, another id
-        assert count_refused(load_published_dataset, tmp_path / "x.pkl", pickle.dumps(content, protocol), 1000, protocol) > 250
+        assert (
+            count_refused(
+                load_published_dataset,
+                tmp_path / "x.pkl",
+                pickle.dumps(content, protocol),
+                1000,
+                protocol,
+            )
+            > 250
+        )
 
 
 @pytest.fixture(scope="module")
@@ -257,14 +304,23 @@ def test_damaged_checkpoints(tmp_path, checkpoint, zipped):
     torch.save(state, tmp_path / "y.pth", _use_new_zipfile_serialization=zipped)
     assert load_published_table(tmp_path / "y.pth").shape == (6, 8)
     content = (tmp_path / "y.pth").read_bytes()
-    assert count_refused(lambda path: load_published_model(path, heads=2), tmp_path / "x.pth", content, 150, 0) > 30
+    assert (
+        count_refused(
+            lambda path: load_published_model(path, heads=2), tmp_path / "x.pth", content, 150, 0
+        )
+        > 30
+    )
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_checkpoints_with_code_are_refused(tmp_path, checkpoint, zipped):
     marker, path = tmp_path / "ran", tmp_path / "x.pth"
     state = torch.load(checkpoint[0], weights_only=True)
-    for bad in ({**state, "more": Calls(os.system, f"touch {marker}")}, Calls(os.system, f"touch {marker}"), checkpoint[1]):
+    for bad in (
+        {**state, "more": Calls(os.system, f"touch {marker}")},
+        Calls(os.system, f"touch {marker}"),
+        checkpoint[1],
+    ):
         torch.save(bad, path, _use_new_zipfile_serialization=zipped)
         for function in (load_published_model, load_published_table):
             assert "refused: it asks for" in error_of(function, path)
@@ -291,7 +347,9 @@ def test_a_checkpoint_of_another_shape(tmp_path, checkpoint):
     path = tmp_path / "x.pth"
     state = torch.load(checkpoint[0], weights_only=True)
     torch.save({**state, "hist_norm.bias": torch.ones(9)}, path)
-    assert "'hist_norm.bias' has shape (9,), not (8,)" in error_of(load_published_model, path, heads=2)
+    assert "'hist_norm.bias' has shape (9,), not (8,)" in error_of(
+        load_published_model, path, heads=2
+    )
     torch.save({**state, "item_embedding.weight": torch.ones(6, 16)}, path)
     assert "hist_norm.weight" in error_of(load_published_model, path, heads=2)
     more = {f"diffu.ag_encoder.transformer_blocks.{10**9}.x": torch.ones(1)}

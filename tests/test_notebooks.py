@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-TIMEOUT = (240 if os.environ.get("ADREC_NB_SLOW") == "1" else 15) * 60  # seconds; the tour, the longest without slow cells, takes about four minutes on two cores
+SLOW = os.environ.get("ADREC_NB_SLOW") == "1"
+# Seconds for one notebook; the tour, the longest one without slow cells, takes about four minutes
+# on two cores.
+TIMEOUT = (240 if SLOW else 15) * 60
 
 
 def flags():
     "The kinds of cell this machine and this run can afford."
     kinds = ["cuda"] if torch.cuda.is_available() else []
-    kinds += ["slow"] if os.environ.get("ADREC_NB_SLOW") == "1" else []
+    kinds += ["slow"] if SLOW else []
     return " ".join(kinds)
 
 
@@ -68,7 +71,14 @@ def test_notebook(notebook, root, tmp_path):
         "TQDM_DISABLE": "1",
     }
     before = beside(root)
-    command = [str(scripts / "nbdev_test"), "--path", str(notebook), "--do_print", "--flags", flags()]
+    command = [
+        str(scripts / "nbdev_test"),
+        "--path",
+        str(notebook),
+        "--do_print",
+        "--flags",
+        flags(),
+    ]
     code, output = run(command, root, env)
     # nbdev_test also succeeds when it finds nothing to run, and then does not say so
     if code != 0 or "Success." not in output:

@@ -15,9 +15,10 @@ import pytest
 
 import adrec_nb
 
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import unexpected
+
 SCRIPTS = Path(sys.executable).parent
-LARGEST_NOTEBOOK = 300 * 1024  # bytes, outputs included
-MACHINE_PATH = re.compile(r"/(work|root|tmp|home|content|Users)/")
 INSTALL = re.compile(r"adrec-nb @ git\+([^\s\"'@]+)")
 
 
@@ -83,27 +84,46 @@ def test_library_needs_no_notebook_tools(root):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
-    unwanted = {"nbdev", "fastcore", "execnb", "jupyter_client", "jupyterlab", "nbclient", "nbformat"}
+    unwanted = {
+        "nbdev",
+        "fastcore",
+        "execnb",
+        "jupyter_client",
+        "jupyterlab",
+        "nbclient",
+        "nbformat",
+    }
     assert loaded & unwanted == set()
     assert "adrec_nb" in loaded
 
 
+def packages_of(nodes):
+    "The packages that these statements import."
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"adrec_nb"}
+
+
 def test_imports_are_declared(root):
-    "Everything the library imports is in Python, or a dependency that pyproject.toml names."
+    """What the library imports is in Python, or a dependency that pyproject.toml names.
+
+    Inside a function it may belong to the extras for parquet files, processes or Jupyter."""
     provides = importlib.metadata.packages_distributions()
     project = metadata(root)["project"]
-    dependencies = project["dependencies"] + project["optional-dependencies"]["parquet"]
-    declared = {re.match(r"[\w-]+", one)[0].lower() for one in dependencies}
+    extras = project["optional-dependencies"]
+    always = project["dependencies"]
+    inside = always + extras["parquet"] + extras["multi"] + extras["lab"]
     for module in modules(root):
-        imported = set()
-        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                imported.add(node.module.split(".")[0])
-        for name in imported - set(sys.stdlib_module_names) - {"adrec_nb"}:
-            packages = {one.lower() for one in provides.get(name, [])}
-            assert packages & declared, f"{module.name}: {name} is not declared"
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        for nodes, allowed in ((tree.body, always), (ast.walk(tree), inside)):
+            declared = {re.match(r"[\w-]+", one)[0].lower() for one in allowed}
+            for name in packages_of(nodes):
+                packages = {one.lower() for one in provides.get(name, [])}
+                assert packages & declared, f"{module.name}: {name} is not declared"
 
 
 def test_metadata_agrees_with_settings(root, settings):
@@ -123,26 +143,6 @@ def test_dependencies_are_floors(root):
     "A pin in a library breaks the environment it is installed into."
     for one in metadata(root)["project"]["dependencies"]:
         assert re.fullmatch(r"[\w-]+>=[\d.]+", one), one
-
-
-def outputs(notebook):
-    "Each output of a notebook with the number of its cell."
-    for number, cell in enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"]):
-        for output in cell.get("outputs", []):
-            yield number, output
-
-
-def test_committed_outputs(notebook, root):
-    "They show what a reader should see: no error, no warning, no path of one machine, no megabytes."
-    path = root / notebook
-    assert path.stat().st_size < LARGEST_NOTEBOOK
-    for number, output in outputs(path):
-        assert output["output_type"] != "error", f"cell {number} ends in an error"
-        assert output.get("name") != "stderr", f"cell {number} prints to standard error"
-        data = output.get("data", {})
-        words = [data[kind] for kind in data if kind not in ("image/png", "image/jpeg")]
-        path_shown = MACHINE_PATH.search(json.dumps([output.get("text"), words]))
-        assert not path_shown, f"cell {number} shows a path: {path_shown[0]}"
 
 
 def test_colab_cell(notebook, root, settings):
@@ -186,3 +186,12 @@ def test_wheel_holds_library_and_registry_only(copy):
     expected |= {f"adrec_nb/registry/{path.name}" for path in (copy / "data").glob("*.toml")}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_book_of_skips():
+    "A reason nobody knows, one that does not hold, and too many: each is a failure of the session."
+    cached = "the official archive itself is in the cache"
+    assert list(unexpected([])) == list(unexpected([cached])) == []
+    assert "does not know: too hard" in next(unexpected(["too hard"]))
+    assert f"2 tests, not 1 at most: {cached}" in next(unexpected([cached, cached]))
+    assert "is here" in next(unexpected(["could not import 'pytest_of_accelerate'"]))

@@ -1,5 +1,7 @@
-"""The readers against what notebooks cannot show in full: every format's round trip, every kind of bad file, and tens
-of thousands of damaged ones. ADREC_NB_FUZZ=20000 tries so many; without it two thousand, in seconds."""
+"""The readers against what notebooks cannot show in full.
+
+Every format's round trip, every kind of bad file, and tens of thousands of damaged ones.
+ADREC_NB_FUZZ=20000 tries so many; without it two thousand, in seconds."""
 
 import gzip
 import json
@@ -13,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adrec_nb.data import DataError, build_sequences, read_interactions, read_items
+from adrec_nb.catalogue import read_items
+from adrec_nb.common import DataError
+from adrec_nb.data import build_sequences
+from adrec_nb.readers import read_interactions
 
 FUZZ = int(os.environ.get("ADREC_NB_FUZZ", "2000"))
 START = 1_400_000_000
@@ -40,19 +45,25 @@ def events_of(sequences):
 
 def separated(sep, header=None):
     "A writer of tables."
+
     def write(events):
         lines = [*([header] if header else []), *(sep.join(map(str, event)) for event in events)]
         return ("\n".join(lines) + "\n").encode()
+
     return write
 
 
 def objects(*names, date=False):
     "A writer of JSON lines, with a key too many."
+
     def write(events):
-        stamp = (lambda time: str(pd.Timestamp(time, unit="s"))) if date else int
-        rows = [dict(zip(names, (user, item, float(rating), stamp(time))), text="Good, \"really\".")
-                for user, item, rating, time in events]
-        return "".join(json.dumps(row) + "\n" for row in rows).encode()
+        lines = []
+        for user, item, rating, time in events:
+            stamp = str(pd.Timestamp(time, unit="s")) if date else time
+            row = dict(zip(names, (user, item, float(rating), stamp), strict=True))
+            lines.append(json.dumps(row | {"text": 'Good, "really".'}) + "\n")
+        return "".join(lines).encode()
+
     return write
 
 
@@ -80,7 +91,9 @@ WRITERS = {
     "ratings_Baby.csv": separated(","),
     "set.inter": separated("\t", "user_id:token\titem_id:token\trating:float\ttimestamp:float"),
     "reviews_Baby_5.json": objects("reviewerID", "asin", "overall", "unixReviewTime"),
-    "yelp_academic_dataset_review.json": objects("user_id", "business_id", "stars", "date", date=True),
+    "yelp_academic_dataset_review.json": objects(
+        "user_id", "business_id", "stars", "date", date=True
+    ),
     "Baby.txt": sequence_lines,
     "events.parquet": parquet,
 }
@@ -105,12 +118,19 @@ def read_back(path):
     log = read_interactions(path)
     ds = build_sequences(log, min_rating=None, k_core=None)
     users = log["user"].drop_duplicates().tolist()  # users are numbered by first appearance
-    return {user: [ds.item_ids[item] for item in seq] for user, seq in zip(users, ds.sequences)}
+    pairs = zip(users, ds.sequences, strict=True)
+    return {user: [ds.item_ids[item] for item in seq] for user, seq in pairs}
 
 
-@pytest.mark.parametrize("name, packed", [*((name, False) for name in WRITERS), *((name, True) for name in TEXT)])
+@pytest.mark.parametrize(
+    "name, packed", [*((name, False) for name in WRITERS), *((name, True) for name in TEXT)]
+)
 @settings(deadline=None, derandomize=True, max_examples=25)
-@given(sequences=st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=12), min_size=1, max_size=8))
+@given(
+    sequences=st.lists(
+        st.lists(st.integers(1, 30), min_size=1, max_size=12), min_size=1, max_size=8
+    )
+)
 def test_sequences_survive_every_format(place, name, packed, sequences):
     events = events_of(sequences)
     data = WRITERS[name](events)
@@ -154,35 +174,83 @@ BAD = {
     "empty gzip": ("x.csv.gz", gzip.compress(b""), "the file is empty"),
     "blank lines": ("x.txt", "\n \n", "the file is empty"),
     "only a header": ("x.csv", "user,item,rating,timestamp\n", "only a header, no events. Give"),
-    "no user column": ("x.csv", "who,item,time\na,b,1\n", "line 1: no user column among 'who'.*Add a header.*user="),
+    "no user column": (
+        "x.csv",
+        "who,item,time\na,b,1\n",
+        "line 1: no user column among 'who'.*Add a header.*user=",
+    ),
     "no time column": ("x.csv", "user,item\na,b\n", "no timestamp column.*timestamp=False"),
     "no header": ("x.csv", "a,b,1\n", "no user column among 'a', 'b', '1'. Add a header line"),
-    "two user columns": ("x.csv", "user,uid,item,time\na,b,c,1\n", "two columns could be the user: user, uid. Give user="),
+    "two user columns": (
+        "x.csv",
+        "user,uid,item,time\na,b,c,1\n",
+        "two columns could be the user: user, uid. Give user=",
+    ),
     "a name twice": ("x.csv", "user,user,item,time\na,b,c,1\n", "two columns could be the user"),
-    "rating no number": ("x.csv", HEAD + "a,b,good,1\n", "line 3, column 'rating': 'good' is not a finite number. Correct"),
+    "rating no number": (
+        "x.csv",
+        HEAD + "a,b,good,1\n",
+        "line 3, column 'rating': 'good' is not a finite number. Correct",
+    ),
     "rating NaN": ("x.csv", HEAD + "a,b,NaN,1\n", "line 3, column 'rating'"),
     "rating infinite": ("x.csv", HEAD + "a,b,inf,1\n", "line 3, column 'rating'"),
     "time no number": ("x.csv", HEAD + "a,b,5,noon\n", "line 3, column 'timestamp': 'noon'"),
     "time NaN": ("x.csv", HEAD + "a,b,5,nan\n", "line 3, column 'timestamp'"),
     "time infinite": ("x.csv", HEAD + "a,b,5,-inf\n", "line 3, column 'timestamp'"),
     "time empty": ("x.csv", HEAD + "a,b,5,\n", "line 3, column 'timestamp'"),
-    "time negative": ("x.csv", HEAD + "a,b,5,-7\n", "line 3, column 'timestamp': the time -7 is negative"),
-    "seconds and milliseconds": ("x.csv", HEAD + f"a,b,5,{START}\na,c,5,{START}000\n", "line 4.*like milliseconds.*like seconds"),
-    "cut gzip": ("x.csv.gz", gzip.compress((HEAD * 500).encode())[:-20], "damaged or cut off.*Fetch"),
+    "time negative": (
+        "x.csv",
+        HEAD + "a,b,5,-7\n",
+        "line 3, column 'timestamp': the time -7 is negative",
+    ),
+    "seconds and milliseconds": (
+        "x.csv",
+        HEAD + f"a,b,5,{START}\na,c,5,{START}000\n",
+        "line 4.*like milliseconds.*like seconds",
+    ),
+    "cut gzip": (
+        "x.csv.gz",
+        gzip.compress((HEAD * 500).encode())[:-20],
+        "damaged or cut off.*Fetch",
+    ),
     "no gzip inside": ("x.csv.gz", b"\x1f\x8b but no more", "damaged or cut off"),
-    "latin-1": ("x.csv", HEAD.encode() + "é,b,5,1\n".encode("latin-1"), "line 3: is not utf-8 text.*encoding="),
+    "latin-1": (
+        "x.csv",
+        HEAD.encode() + "é,b,5,1\n".encode("latin-1"),
+        "line 3: is not utf-8 text.*encoding=",
+    ),
     "utf-16": ("x.csv", HEAD.encode("utf-16"), "line 1: is not utf-8 text"),
-    "short row": ("x.csv", HEAD + "a,b,5\n", "line 3: 3 cells, where the first line has 4. Correct"),
+    "short row": (
+        "x.csv",
+        HEAD + "a,b,5\n",
+        "line 3: 3 cells, where the first line has 4. Correct",
+    ),
     "long row": ("x.csv", HEAD + "a,b,5,1,\n", "line 3: 5 cells"),
     "open quote": ("x.csv", HEAD + '"a,b,5,1\n', "line 3: is no proper csv.*Check the quotes"),
     "empty user": ("x.csv", HEAD + ",b,5,1\n", "line 3, column 'user': this cell is empty"),
     "ragged u.data": ("u.data", "1\t2\t3\t4\n1\t2\t3\n", "line 2: 3 cells"),
     "wrong ratings.dat": ("ratings.dat", "1::2::3::4::5\n", "line 1: 5 cells, not user"),
-    "json cut off": ("x.json", REVIEW + REVIEW[:20], "line 2: is not valid JSON.*one object a line"),
+    "json cut off": (
+        "x.json",
+        REVIEW + REVIEW[:20],
+        "line 2: is not valid JSON.*one object a line",
+    ),
     "json list": ("x.json", "[1, 2]\n", "line 1: is no JSON object"),
-    "json key missing": ("x.json", REVIEW + '{"user_id": "a"}\n', "line 2, column 'business_id': this line does not have it"),
-    "json bad date": ("x.json", REVIEW + REVIEW.replace("2020-01-01", "01/01/20"), "line 2, column 'date'.*is no date like"),
-    "json user is a list": ("x.json", REVIEW + REVIEW.replace('"a"', "[1]"), "line 2, column 'user_id': .1. is neither"),
+    "json key missing": (
+        "x.json",
+        REVIEW + '{"user_id": "a"}\n',
+        "line 2, column 'business_id': this line does not have it",
+    ),
+    "json bad date": (
+        "x.json",
+        REVIEW + REVIEW.replace("2020-01-01", "01/01/20"),
+        "line 2, column 'date'.*is no date like",
+    ),
+    "json user is a list": (
+        "x.json",
+        REVIEW + REVIEW.replace('"a"', "[1]"),
+        "line 2, column 'user_id': .1. is neither",
+    ),
     "json NaN": ("x.json", REVIEW + REVIEW.replace("4", "NaN"), "line 2, column 'stars': nan"),
     "user without items": ("x.txt", "1 2 3\n4\n", "line 2: user '4' has no items"),
     "no parquet": ("x.parquet", "user,item\n", "is not a parquet file"),
@@ -220,9 +288,17 @@ def test_repeated_rows_are_kept_counted_and_reported(tmp_path, caplog):
 
 def test_labels_reach_the_items_of_a_sequence_file(tmp_path):
     log = read_interactions(write(tmp_path, "s.txt", "1 10 20 30\n2 20 10 40\n"))
-    items = read_items(write(tmp_path, "item2attributes.json", '{"10": [1, 2], "20": [], "40": ["x"], "99": [3]}'))
+    items = read_items(
+        write(tmp_path, "item2attributes.json", '{"10": [1, 2], "20": [], "40": ["x"], "99": [3]}')
+    )
     ds = build_sequences(log, min_rating=None, k_core=None, items=items)
-    assert dict(zip(ds.item_names, ds.item_labels)) == {"(padding)": (), "10": ("1", "2"), "20": (), "30": (), "40": ("x",)}
+    assert dict(zip(ds.item_names, ds.item_labels, strict=True)) == {
+        "(padding)": (),
+        "10": ("1", "2"),
+        "20": (),
+        "30": (),
+        "40": ("x",),
+    }
 
 
 def test_without_pyarrow_the_other_formats_work(tmp_path, monkeypatch):
@@ -234,13 +310,48 @@ def test_without_pyarrow_the_other_formats_work(tmp_path, monkeypatch):
 
 # ---- tens of thousands of damaged files ----
 
-ODD = [b"", b"\n", b"\r", b"\x00", b"\xff", b'"', b",", b"\t", b"::", b";", b"-", b"nan", b"inf", b"1e400", b"9" * 40, b"-1",
-       b"0x1F", b"1_000", b"\xef\xbb\xbf", "\u2028é𝟙".encode(), b"{}", b"[", b"null", b"true", b"[[1]]", b'{"a": ', b"\\ud800",
-       b"1969-01-01", b"2020-13-45", b"9999-12-31T23:59:60Z", b"user", b"item,item", b"time", b"1531001351000", b" ", b"\x1f\x8b"]
+ODD = [
+    b"",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"\xff",
+    b'"',
+    b",",
+    b"\t",
+    b"::",
+    b";",
+    b"-",
+    b"nan",
+    b"inf",
+    b"1e400",
+    b"9" * 40,
+    b"-1",
+    b"0x1F",
+    b"1_000",
+    b"\xef\xbb\xbf",
+    "\u2028é𝟙".encode(),
+    b"{}",
+    b"[",
+    b"null",
+    b"true",
+    b"[[1]]",
+    b'{"a": ',
+    b"\\ud800",
+    b"1969-01-01",
+    b"2020-13-45",
+    b"9999-12-31T23:59:60Z",
+    b"user",
+    b"item,item",
+    b"time",
+    b"1531001351000",
+    b" ",
+    b"\x1f\x8b",
+]
 
 
 def damaged(data, rng):
-    "The data with one to four things changed: bytes, odd pieces put in, parts cut, doubled or swapped."
+    "The data with one to four changes: bytes, odd pieces put in, parts cut, doubled or swapped."
     data = bytearray(data)
     for _ in range(rng.randint(1, 4)):
         a, b = sorted(rng.randrange(len(data) + 1) for _ in range(2))
@@ -250,9 +361,9 @@ def damaged(data, rng):
         elif way in (1, 2):
             data[a:a] = rng.choice(ODD)
         elif way == 3:
-            data[a:a + rng.randrange(1, 9)] = rng.choice(ODD)
+            data[a : a + rng.randrange(1, 9)] = rng.choice(ODD)
         elif way == 4:
-            del data[a:min(b, a + rng.randrange(1, 60))]
+            del data[a : min(b, a + rng.randrange(1, 60))]
         elif way == 5:
             data[b:b] = data[a:b][:200]
         elif rng.random() < 0.2:
@@ -268,15 +379,24 @@ def seeds():
         if name in TEXT:
             yield name + ".gz", gzip.compress(writer(events)), read_interactions
     flags = "|".join("01"[n % 2] for n in range(19))
-    yield "u.item", f"1|Dune (1984)|d||u|{flags}\n2|Café, The (1990)|d||u|{flags}\n".encode("latin-1"), read_items
-    yield "x.item", b"item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n1\tDune\t1984\tWar\n", read_items
+    yield (
+        "u.item",
+        f"1|Dune (1984)|d||u|{flags}\n2|Café, The (1990)|d||u|{flags}\n".encode("latin-1"),
+        read_items,
+    )
+    yield (
+        "x.item",
+        b"item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+        b"1\tDune\t1984\tWar\n",
+        read_items,
+    )
     yield "movies.dat", b"1::Dune (1984)::War|Sci-Fi\n", read_items
     yield "movies.csv", b'movieId,title,genres\n1,"Dune, The",War|Sci-Fi\n', read_items
     yield "item2attributes.json", b'{"1": [1, 2], "2": ["a"]}', read_items
 
 
 def outcome(path, reader):
-    "What the reader makes of a file: 'good', or the error's kind of message. Anything but a DataError goes through."
+    "What the reader makes of a file: 'good' or 'refused'. Any other error goes through."
     try:
         table = reader(path)
         if reader is read_interactions:
@@ -305,7 +425,11 @@ def test_only_data_errors_come_out_of_damaged_files(place, caplog):
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
-@given(st.sampled_from(TEXT), st.lists(st.lists(st.text(max_size=8), max_size=5), max_size=6), st.sampled_from(",\t; "))
+@given(
+    st.sampled_from(TEXT),
+    st.lists(st.lists(st.text(max_size=8), max_size=5), max_size=6),
+    st.sampled_from(",\t; "),
+)
 def test_only_data_errors_come_out_of_random_tables(place, name, rows, sep):
     text = "\n".join(sep.join(row) for row in rows).encode("utf-8", "surrogatepass")
     outcome(write(place, name, text), read_interactions)

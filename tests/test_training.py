@@ -1,4 +1,4 @@
-"""Trainings that are killed, run out of disk, or share their work: what only real processes can show."""
+"""Trainings that are killed, run out of disk, or share their work: only real processes show it."""
 
 import json
 import os
@@ -21,14 +21,19 @@ import numpy as np
 import torch
 import adrec_nb.training as training
 from adrec_nb.data import SequenceDataset
+from adrec_nb.trainer import Trainer
 
 run, fate = map(json.loads, sys.argv[1:])
-if os.environ.get("DOUBLE"): torch.set_default_dtype(torch.float64)
+if os.environ.get("DOUBLE"):
+    torch.set_default_dtype(torch.float64)
 rng = np.random.default_rng(0)
-walks = [(rng.integers(30) + np.cumsum(rng.random(n) < 0.9)) % 30 + 1 for n in rng.integers(5, 20, 200)]
-ring = SequenceDataset("ring", walks, ["(padding)", *map(str, range(30))])
+users, items, longest = run.pop("size", (200, 30, 20))
+lengths, starts = rng.integers(5, longest, users), rng.integers(items, size=users)
+walks = [(s + np.cumsum(rng.random(n) < 0.9)) % items + 1 for s, n in zip(starts, lengths)]
+ring = SequenceDataset("ring", walks, ["(padding)", *map(str, range(items))])
 
-def die(): os.kill(os.getpid(), signal.SIGKILL)
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 def dying_at(function, count):          # a function that kills the process at its count-th call
     def call(*args, **kwargs):
@@ -40,9 +45,10 @@ def dying_at(function, count):          # a function that kills the process at i
 
 if "call" in fate:
     name, count = fate["call"]
-    owner = training._Training if name == "run_epoch" else os
+    owner = Trainer if name == "run_epoch" else os
     setattr(owner, name, dying_at(getattr(owner, name), count))
-if "seconds" in fate: threading.Timer(fate["seconds"], die).start()
+if "seconds" in fate:
+    threading.Timer(fate["seconds"], die).start()
 if "bytes" in fate:                     # as on a full disk: no file may grow beyond this
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (fate["bytes"], fate["bytes"]))
@@ -55,7 +61,9 @@ def start(run, fate=None, **environment):
     "A training process; its output is one text."
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, json.dumps(run), json.dumps(fate or {})],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | environment,
     )
 
@@ -87,22 +95,46 @@ def whole(tmp_path_factory):
 
 
 def test_kills_change_nothing(tmp_path):
-    "Killed at random moments, also inside the writing of files, and resumed each time: the same run, bit for bit."
+    "Killed at random moments, also inside the writing of files, and resumed: all the same."
     rng, kills = random.Random(0), int(os.environ.get("ADREC_NB_KILLS", 3))
-    settings = {**TINY, "max_epochs": 10 * kills, "patience": 10 * kills}      # long enough to be killed that often
+    settings = {**TINY, "max_epochs": 10 * kills, "patience": 10 * kills}  # time for all kills
     whole, folder = tmp_path / "whole", tmp_path / "run"
     finish(start({"run_dir": str(whole), **settings}))
     for i in range(kills):
-        fate = {"seconds": rng.uniform(0.0, 0.3)} if i % 3 == 2 else {"call": [["fsync", "replace"][i % 3], rng.randint(1, 14)]}
+        fate = {"seconds": rng.uniform(0.0, 0.3)}
+        if i % 3 < 2:
+            fate = {"call": [["fsync", "replace"][i % 3], rng.randint(1, 14)]}
         process = start({"run_dir": str(folder), **settings}, fate)
         process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL, (i, fate)
     finish(start({"run_dir": str(folder), **settings}))
     assert_same(outcome(whole), outcome(folder))
+    left = [path.name for path in folder.rglob("*") if path.name.endswith(".part")]
+    assert left == []  # what kills inside the writing of files had left behind
+
+
+LARGE = {"size": (600, 1000, 60), "preset": "quick", "seed": 3, "dim": 64, "batch_size": 128}
+LARGE |= {"max_epochs": 6, "align_epochs": 2, "validate_every": 3}
+FILES = ("stage1.safetensors", "best.safetensors", "metrics.jsonl")
+
+
+def test_same_bytes_with_several_threads(tmp_path):
+    """Two trainings with one seed on a log large enough for the parallel kernels, the second of
+    them killed in every stage and resumed: the same files, byte for byte."""
+    threads = {"OMP_NUM_THREADS": "2"}
+    one, other = ({"run_dir": str(tmp_path / name), **LARGE} for name in ("one", "other"))
+    finish(start(one, **threads))
+    for count in (4, 5, 3):  # epochs since the last resume: in stage 1, in stage 2, in stage 3
+        process = start(other, {"call": ["run_epoch", count]}, **threads)
+        process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL
+    finish(start(other, **threads))
+    for name in FILES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
 def test_full_disk_keeps_the_state_before(whole, tmp_path):
-    "No room for a checkpoint: one clear line, and the run goes on from the state before, once there is room."
+    "No room for a checkpoint: one clear line; once there is room, the run goes on from the last."
     folder = tmp_path / "run"
     process = start({"run_dir": str(folder), **TINY}, {"call": ["run_epoch", 7]})
     process.communicate(timeout=300)
@@ -123,22 +155,36 @@ def free_port():
 def two_ranks(run, fate=None, **environment):
     "Two processes that train together."
     port = free_port()
-    return [start(run, fate, RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=port, **environment)
-            for rank in (0, 1)]
+    return [
+        start(
+            run,
+            fate,
+            RANK=str(rank),
+            WORLD_SIZE="2",
+            LOCAL_RANK=str(rank),
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+            **environment,
+        )
+        for rank in (0, 1)
+    ]
 
 
 def losses(folder):
-    "The losses of every validation; a rounding may swap two items in one user's ranking, so metrics are not compared."
+    "The losses of every validation (not the metrics: rounding may swap two items of a ranking)."
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return torch.tensor([[row["loss"], row["ce"], row.get("mse", 0.0)] for row in rows], dtype=torch.float64)
+    return torch.tensor(
+        [[row["loss"], row["ce"], row.get("mse", 0.0)] for row in rows], dtype=torch.float64
+    )
 
 
 def test_two_processes_equal_one(tmp_path):
-    """Same global batches, same losses to 1e-5: without dropout, whose masks each process draws for itself, and in double
-    precision, since Adam blows up the rounding of gradients that are nearly zero."""
+    """Same global batches, same losses to 1e-5: without dropout, whose masks each process draws for
+    itself, and in double precision, since Adam blows up the rounding of tiny gradients."""
     settings = {**TINY, "dropout": 0.0, "emb_dropout": 0.0, "noise_weight": 0.5}
     finish(start({"run_dir": str(tmp_path / "one"), **settings}, DOUBLE="1"))
-    for process in two_ranks({"run_dir": str(tmp_path / "two"), **settings}, DOUBLE="1"): process.communicate(timeout=300)
+    for process in two_ranks({"run_dir": str(tmp_path / "two"), **settings}, DOUBLE="1"):
+        process.communicate(timeout=300)
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == 11
     torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-5)
@@ -148,12 +194,39 @@ def test_launched_by_accelerate(tmp_path):
     "The documented command: two CPU processes, one run directory, one writer."
     pytest.importorskip("accelerate")
     table = tmp_path / "events.tsv"
-    rows = [f"{user}\t{(start_ + step) % 20}\t5\t{step}" for user, start_ in enumerate(range(60)) for step in range(8)]
+    rows = [
+        f"{user}\t{(start_ + step) % 20}\t5\t{step}"
+        for user, start_ in enumerate(range(60))
+        for step in range(8)
+    ]
     table.write_text("user\titem\trating\ttimestamp\n" + "\n".join(rows) + "\n")
     settings = [f"{name}={value}" for name, value in {**TINY, "max_epochs": 2}.items()]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
-               "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", free_port(), "-m", "adrec_nb.cli",
-               "train", str(table), "--out", str(tmp_path / "run"), "--device", "cpu", "--set", *settings]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        free_port(),
+        "-m",
+        "adrec_nb.cli",
+        "train",
+        str(table),
+        "--out",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+        "--set",
+        *settings,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -164,13 +237,22 @@ def test_launched_by_accelerate(tmp_path):
 def test_launched_from_a_notebook(tmp_path):
     "`notebook_launcher` of accelerate asks for GPUs; its twin for CPUs sets the same environment."
     pytest.importorskip("accelerate")
-    code = CHILD[: CHILD.index("def die")] + """
+    code = (
+        CHILD[: CHILD.index("def die")]
+        + """
 from accelerate import debug_launcher
 debug_launcher(lambda: training.train(ring, **run), num_processes=2)
 """
+    )
     run = tmp_path / "run"
     command = [sys.executable, "-c", code, json.dumps({"run_dir": str(run), **TINY}), "{}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (run / "results.json").exists()
     assert not [path for path in run.rglob(".*")]
@@ -178,7 +260,9 @@ debug_launcher(lambda: training.train(ring, **run), num_processes=2)
 
 def test_a_lost_process_stops_the_others(tmp_path):
     "The survivor says so, in time, and what was saved can be resumed."
-    processes = two_ranks({"run_dir": str(tmp_path / "run"), **TINY}, {"call": ["run_epoch", 7], "rank": 1})
+    processes = two_ranks(
+        {"run_dir": str(tmp_path / "run"), **TINY}, {"call": ["run_epoch", 7], "rank": 1}
+    )
     output, _ = processes[0].communicate(timeout=60)
     assert processes[0].returncode != 0 and "another process of this training stopped" in output
     assert processes[1].wait(60) == -signal.SIGKILL
