@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['plain_singular_values', 'effective_rank', 'plot_spectra', 'plot_spectra_history', 'spectrum_report',
-           'collapse_report', 'KINDS', 'singular_values', 'table_spectra', 'label_share', 'marchenko_pastur',
-           'matched_noise', 'noise_distance']
+           'collapse_report', 'KINDS', 'label_share', 'marchenko_pastur', 'matched_noise', 'singular_values']
 
 # %% ../nbs/course/07_collapse.ipynb #cell-003
 from collections.abc import Mapping
@@ -14,20 +13,11 @@ import numpy as np
 import pandas as pd
 
 from .labels import label_share
-from .noise_law import marchenko_pastur, matched_noise, noise_distance
+from .noise_law import against_noise, marchenko_pastur, matched_noise
 from .spectra import KINDS, as_table, share_of, singular_values, table_spectra
-from .spectrum_axes import draw_epochs, draw_noise, draw_spectrum
-from .spectrum_axes import finish_spectra, spectrum_of
+from .spectrum_axes import draw_stages, draw_tables
 
-_all_ = [
-    "KINDS",
-    "singular_values",
-    "table_spectra",
-    "label_share",
-    "marchenko_pastur",
-    "matched_noise",
-    "noise_distance",
-]
+_all_ = ["KINDS", "label_share", "marchenko_pastur", "matched_noise", "singular_values"]
 
 # %% ../nbs/course/07_collapse.ipynb #cell-009
 def plain_singular_values(
@@ -60,28 +50,17 @@ def effective_rank(
     return float(np.exp(-(p * np.log(p)).sum()))
 
 # %% ../nbs/course/07_collapse.ipynb #cell-023
+def _words(s):  # what the legend says of a spectrum
+    return f"effective rank {effective_rank(s):.1f}"
+
+
 def plot_spectra(
     tables: Mapping,  # name -> item table (N, D), or its singular values of this kind
     kind: str = "centred",  # "raw", "centred" or "standardised"
     shape: tuple[int, int] | None = None,  # (N, D) behind singular values; a table has its own
 ):  # -> Figure
     "Spectra on log axes over the noise curve of their shape. ValueError for no table or no shape."
-    from adrec_nb.figures import STYLES, Figure
-
-    if not tables:
-        raise ValueError("plot_spectra needs at least one table")
-    fig, shapes = Figure(figsize=(6.6, 4.4)), {}
-    ax = fig.subplots()
-    for i, (name, table) in enumerate(tables.items()):
-        s, size = spectrum_of(table, kind, shape)
-        color, marker = STYLES[i % len(STYLES)]
-        style = {"color": color, "marker": marker, "markevery": (0.02 * (i % 4), 0.08)}
-        label = f"{name}: effective rank {effective_rank(s):.1f}"
-        draw_spectrum(ax, s, size[1], label=label, **style)
-        shapes[size] = None  # a set that keeps the order
-    for size in shapes:
-        draw_noise(ax, *size)
-    return finish_spectra(fig, f"Singular values of the item table, {kind}")
+    return draw_tables(tables, kind, shape, _words)
 
 # %% ../nbs/course/07_collapse.ipynb #cell-029
 def plot_spectra_history(
@@ -91,19 +70,7 @@ def plot_spectra_history(
     stages: Mapping | None = None,  # stage -> its name, as `run.stages`
 ):  # -> Figure
     "One panel a stage, first epoch dark, last one bright. ValueError if empty or misshapen."
-    from adrec_nb.figures import Figure
-
-    if not spectra:
-        raise ValueError("plot_spectra_history needs at least one recorded spectrum")
-    found = sorted({stage for stage, _ in spectra})
-    fig = Figure(figsize=(1 + 2.6 * len(found), 3.8))
-    panels = fig.subplots(1, len(found), sharey=True, squeeze=False)[0]
-    for ax, stage in zip(panels, found, strict=True):
-        recorded = {epoch: spectra[at, epoch][kind] for at, epoch in spectra if at == stage}
-        labels = {e: f"effective rank {effective_rank(s):.1f}" for e, s in recorded.items()}
-        draw_epochs(ax, recorded, shape, labels)
-        ax.set_title((stages or {}).get(stage, f"stage {stage}"), fontsize=10)
-    return finish_spectra(fig, f"Singular values while training, {kind}")
+    return draw_stages(spectra, shape, kind, stages or {}, _words)
 
 # %% ../nbs/course/07_collapse.ipynb #cell-033
 def spectrum_report(
@@ -119,17 +86,8 @@ def spectrum_report(
         row |= {f"energy_top{k}_{kind}": share_of(e[:k].sum(), e.sum()) for k in (1, 4)}
     raw, left = energy["raw"].sum(), energy["centred"].sum()
     row["offset_share"] = share_of(max(raw - left, 0.0), raw)
-    row |= _against_noise(spectra["standardised"], n, d)
+    row |= against_noise(spectra["standardised"], n, d)
     return pd.Series(row, dtype=np.float64)
-
-
-def _against_noise(s, n, d):  # standardised singular values -> outliers and distance
-    if not s.any():
-        return {"outliers": 0, "outlier_energy": np.nan, "noise_distance": np.nan}
-    law, e = matched_noise(s, n, d), np.square(s) / n
-    above, padded = e > law.upper, np.r_[e, np.zeros(d - len(e))]
-    row = {"outliers": above.sum(), "outlier_energy": share_of(e[above].sum(), e.sum())}
-    return row | {"noise_distance": noise_distance(padded, law)}
 
 # %% ../nbs/course/07_collapse.ipynb #cell-035
 def collapse_report(

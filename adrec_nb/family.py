@@ -13,12 +13,12 @@ from .models import NextItemModel
 from .settings import NextItemConfig
 from .stages import QUICK, RECIPES, Recipe, Stage, all_epochs
 
-# %% ../nbs/course/08_family.ipynb #cell-004
+# %% ../nbs/course/08_family.ipynb #cell-018
 class SASRec(NextItemModel):
     "SASRec+ (Kang & McAuley 2018; cross-entropy over all items): a next-item model with positions."
 
     def __init__(self, config: NextItemConfig):
-        "ValueError where padding is a sink: its positions would have no place."
+        "ValueError where padding is a sink: it would have no place."
         if config.padding != "mask":
             raise ValueError(f'padding={config.padding!r}: SASRec knows only "mask"')
         super().__init__(config)
@@ -27,12 +27,12 @@ class SASRec(NextItemModel):
 
     def encode(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         "A summary of the history up to and including every token."
-        to_come = mask[:, 0].sum(-2)  # (R, L) tokens that may look at this one: n - j
-        place = (self.max_len - to_come).clamp(min=0)  # (R, L)
+        lookers = mask[:, 0].sum(-2)  # (R, L) tokens that may look at this one: n - j
+        place = (self.max_len - lookers).clamp(min=0)  # (R, L)
         h = self.embedding(items) + self.positions(place)  # (R, L, D)
         return self.encoder(self.drop(self.norm(h)), mask)  # (R, L, D)
 
-# %% ../nbs/course/08_family.ipynb #cell-005
+# %% ../nbs/course/08_family.ipynb #cell-023
 RECIPES["sasrec"] = Recipe(
     NextItemConfig,
     (Stage("train", "sasrec", all_epochs, SASRec),),

@@ -11,6 +11,7 @@ __all__ = ['logger', 'AT_ONCE', 'pieces_of', 'train_step', 'mean_losses', 'train
 import io
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -332,7 +333,7 @@ def run_stage(trainer: Trainer, stage: Stage):
     if trainer.epoch >= last or trainer.stopping.over:
         return
     title = f"stage {plan.recipe.number(stage)} of {len(plan.recipe.stages)}, {stage.name}"
-    quiet = True if trainer.world.rank > 0 else None
+    quiet = trainer.world.rank > 0 or "TQDM_DISABLE" in os.environ or None  # None: on a terminal
     with tqdm(total=last, initial=trainer.epoch, desc=title, unit="epoch", disable=quiet) as bar:
         while trainer.epoch < last and not trainer.stopping.over:
             try:
