@@ -177,7 +177,8 @@ def carry_out(
     with waiting():
         importlib.import_module(f"adrec_nb.{args.needs}")
     facts, text = args.does(args)
-    show(json.dumps(facts, allow_nan=False) if args.json else text)
+    if int(os.environ.get("RANK", 0)) == 0:  # of the processes of one training the first speaks
+        show(json.dumps(facts, allow_nan=False) if args.json else text)
 
 # %% ../nbs/library/cli.ipynb #cell-036
 def main(

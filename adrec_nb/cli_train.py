@@ -97,6 +97,8 @@ def train_command(
     how = {"run_dir": args.out, "preset": args.preset, "seed": args.seed, "device": device}
     run = train(ds, args.model, resume=args.resume, source=source, **how, **settings)
     test = {}
+    if not run.finished:  # the first process of several is still at the test
+        return {"run": str(run.dir), "test": test}, f"{run.dir}: trained"
     for model, metrics in run.results.items():
         parts = ("value", "low", "high")
         test[model] = {k: dict(zip(parts, three, strict=True)) for k, three in metrics.items()}

@@ -17,6 +17,7 @@ LARGEST = 300 * 1024  # bytes of a notebook, outputs included
 MACHINE_PATH = re.compile(r"/(work|root|tmp|home|content|Users)/")
 PORT = re.compile(r"(127\.0\.0\.1|localhost):\d")
 WARNING = re.compile(r"\w*Warning: ")
+BAR = re.compile(r"\d+%\||\d(it|epoch)/s|s/(it|epoch)\b")  # a progress bar, with its timing
 UNBROKEN = re.compile(r"https?://|\]\(|\$\$")  # links, formulas of their own
 
 
@@ -208,6 +209,6 @@ def test_stored_outputs(notebook, root):
         data = output.get("data", {})
         words = [data[kind] for kind in data if kind not in ("image/png", "image/jpeg")]
         text = json.dumps([output.get("text"), words])
-        for what in (MACHINE_PATH, PORT, WARNING):
+        for what in (MACHINE_PATH, PORT, WARNING, BAR):
             found = what.search(text)
             assert not found, f"cell {number} shows {found[0]}"
