@@ -10,9 +10,7 @@ import torch
 import torch.nn as nn
 
 # %% ../nbs/course/02_backbone.ipynb #cell-006
-def causal_mask(
-    length: int,  # L
-) -> torch.Tensor:  # bool (L, L)
+def causal_mask(length: int) -> torch.Tensor:  # bool (L, L)
     "True where position i (row) may look at position j (column): not later than itself."
     return torch.ones(length, length, dtype=torch.bool).tril()
 
@@ -30,12 +28,7 @@ def attention_weights(
 class Attention(nn.Module):
     "Multi-head self-attention with biases and dropout on the weights (Vaswani et al. 2017)."
 
-    def __init__(
-        self,
-        dim: int,  # D, width of a token; a multiple of heads
-        heads: int,  # H
-        dropout: float,  # share of attention weights dropped in training
-    ):
+    def __init__(self, dim: int, heads: int, dropout: float):
         super().__init__()
         self.heads = heads
         self.drop = nn.Dropout(dropout)
@@ -46,8 +39,8 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         "(B, L, D) -> (B, L, D); bool mask, broadcast to (B, H, L, L)."
-        q, k, v = self.qkv(x).chunk(3, dim=-1)  # (B, L, D) each
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (q, k, v))
+        qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # (B, L, 3, H, d)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, L, d) each
         weights = attention_weights(q, k, mask)  # (B, H, L, L)
         mixed = self.drop(weights) @ v  # (B, H, L, d)
         return self.out(mixed.transpose(1, 2).flatten(2))  # (B, L, D)
@@ -56,17 +49,11 @@ class Attention(nn.Module):
 class Block(nn.Module):
     "A post-norm transformer block: attention, feed-forward, each with residual and layer norm."
 
-    def __init__(
-        self,
-        dim: int,  # D
-        heads: int,  # H
-        dropout: float,  # on attention weights, inside the feed-forward part, on both branches
-    ):
+    def __init__(self, dim: int, heads: int, dropout: float):
         super().__init__()
         self.attention = Attention(dim, heads, dropout)
         self.drop = nn.Dropout(dropout)
-        self.norm1 = nn.LayerNorm(dim, eps=1e-12)
-        self.norm2 = nn.LayerNorm(dim, eps=1e-12)
+        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-12), nn.LayerNorm(dim, eps=1e-12)
         wide, narrow = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
         for layer in (wide, narrow):
             nn.init.xavier_normal_(layer.weight)
@@ -77,17 +64,11 @@ class Block(nn.Module):
         x = self.norm1(x + self.drop(self.attention(x, mask)))
         return self.norm2(x + self.drop(self.ffn(x)))
 
-# %% ../nbs/course/02_backbone.ipynb #cell-020
+# %% ../nbs/course/02_backbone.ipynb #cell-019
 class CausalTransformer(nn.Module):
     "A stack of blocks. It knows nothing of users or padding: the mask says who may look at whom."
 
-    def __init__(
-        self,
-        dim: int,  # D
-        heads: int,  # H
-        blocks: int,  # depth
-        dropout: float,  # see `Block`
-    ):
+    def __init__(self, dim: int, heads: int, blocks: int, dropout: float):
         super().__init__()
         self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(blocks))
 
@@ -97,10 +78,10 @@ class CausalTransformer(nn.Module):
             x = block(x, mask)  # (B, L, D)
         return x
 
-# %% ../nbs/course/02_backbone.ipynb #cell-027
+# %% ../nbs/course/02_backbone.ipynb #cell-026
 def pad_left(
-    histories: list,  # of item numbers 1 … N, oldest first
-    max_len: int,  # L: only the last L items are kept
+    histories: list,  # of item numbers, oldest first
+    max_len: int,  # L
 ) -> torch.Tensor:  # int (B, L)
     "One row a history, zeros on the left."
     rows = torch.zeros(len(histories), max_len, dtype=torch.long)
@@ -109,7 +90,7 @@ def pad_left(
         row[max_len - len(kept) :] = kept
     return rows
 
-# %% ../nbs/course/02_backbone.ipynb #cell-031
+# %% ../nbs/course/02_backbone.ipynb #cell-030
 def padded_mask(
     items: torch.Tensor,  # int (B, L), zeros on the left
     padding: str = "mask",  # "mask": real items do not see padding; "sink": they do

@@ -17,7 +17,7 @@ from .packing import pack
 
 # %% ../nbs/library/batches.ipynb #cell-006
 class Batch(NamedTuple):
-    "Packed training rows, all on one device; `tokens` is given, so that no step counts on the host."
+    "Packed training rows, all on one device; `tokens` is given, so that no step has to count."
 
     items: torch.Tensor  # (R, L) inputs, 0 where a row is empty
     targets: torch.Tensor  # (R, L) the next item at every place

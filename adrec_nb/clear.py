@@ -25,23 +25,18 @@ class ClearNextItemModel(nn.Module):
         self.padding = config.padding
         self.embedding = nn.Embedding(config.n_items + 1, config.dim, padding_idx=0)
         nn.init.normal_(self.embedding.weight[1:], std=config.table_std)
-        self.norm = nn.LayerNorm(config.dim)
-        self.drop = nn.Dropout(config.emb_dropout)
+        self.norm, self.drop = nn.LayerNorm(config.dim), nn.Dropout(config.emb_dropout)
         self.encoder = CausalTransformer(config.dim, config.heads, config.blocks, config.dropout)
 
     def forward(self, items):  # int (B, L), zeros on the left
         "The scores of all items as the next one, at every place."
         mask = padded_mask(items, self.padding)  # (B, 1, L, L)
-        e = self.embedding(items)  # (B, L, D)
-        h = self.drop(self.norm(e))  # (B, L, D)
+        h = self.drop(self.norm(self.embedding(items)))  # (B, L, D)
         c = self.encoder(h, mask)  # (B, L, D)
         return c @ self.embedding.weight.T  # (B, L, N + 1)
 
 # %% ../nbs/course/04_models.ipynb #cell-013
-def step_features(
-    steps: int,  # T
-    dim: int,  # D, even
-) -> torch.Tensor:  # (T, D)
+def step_features(steps: int, dim: int) -> torch.Tensor:  # T, D -> (T, D)
     """[cos, sin] of 1000 t / T for t = 0 … T-1 at D/2 frequencies, longest period 10,000.
     After Vaswani et al. 2017 and Ho et al. 2020. ValueError for an odd width."""
     if dim % 2:
@@ -79,15 +74,9 @@ class ClearADRec(nn.Module):
         z = c + self.config.noise_weight * (x + F.embedding(t, temb))  # (B, L, D)
         return self.adm(z, mask)  # (B, L, D)
 
-# %% ../nbs/course/04_models.ipynb #cell-020
-def clear_losses(
-    model: ClearADRec,
-    items: torch.Tensor,  # int (B, L), zeros on the left
-    targets: torch.Tensor,  # int (B, L) the next items
-    t: torch.Tensor,  # int (B, L) a step for every token
-    eps: torch.Tensor,  # (B, L, D) standard normal
-) -> dict[str, torch.Tensor]:  # "ce" and "mse", a scalar each
-    "Both training losses."
+# %% ../nbs/course/04_models.ipynb #cell-021
+def clear_losses(model: ClearADRec, items, targets, t, eps) -> dict[str, torch.Tensor]:
+    "Both training losses, of items, next items and steps (B, L), and noise (B, L, D)."
     real = items > 0  # (B, L)
     x0 = model.embedding(targets)  # (B, L, D)
     noisy = model.diffusion.add_noise(x0, t, eps)  # (B, L, D)
@@ -97,18 +86,13 @@ def clear_losses(
     if model.config.padding == "mask":
         scores[:, 0] = -torch.inf  # padding is no item; the released code counts it as one
     error = (x0_hat - x0).square().mean(-1) * real  # (B, L)
-    ce = F.cross_entropy(scores, targets[real])
     mse = (error.sum(1) / real.sum(1)).mean()
-    return {"ce": ce, "mse": mse}
+    return {"ce": F.cross_entropy(scores, targets[real]), "mse": mse}
 
-# %% ../nbs/course/04_models.ipynb #cell-026
+# %% ../nbs/course/04_models.ipynb #cell-028
 @torch.no_grad()
-def denoise_last(
-    model: ClearADRec,
-    items: torch.Tensor,  # int (B, L), zeros on the left
-    noise: torch.Tensor,  # (1 + steps, B, D): where the walk starts, then one draw for each step
-) -> torch.Tensor:  # (B, D)
-    "The users' vectors: the last token walks from noise to its vector, the rest stays clean."
+def denoise_last(model: ClearADRec, items, noise) -> torch.Tensor:  # (B, L), noise -> (B, D)
+    "The last token walks from noise (1 + steps, B, D) to the user's vector, the rest stays clean."
     following = F.pad(items[:, 1:], (0, 1)) * (items > 0)  # (B, L) every token's next item
     x = model.embedding(following)  # (B, L, D)
     t = torch.zeros_like(items)  # (B, L)

@@ -35,13 +35,13 @@ def reciprocal(places: np.ndarray, k: float = np.inf) -> np.ndarray:
 
 METRICS = {"HR": hit, "NDCG": discounted_gain, "MRR": reciprocal}  # (places, k) -> values (n,)
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-008
+# %% ../nbs/course/06_evaluation.ipynb #cell-007
 def needs_page(kind: str) -> bool:
     "Whether a metric of this name wants an @k: its function gives k no default."
     _, k = inspect.signature(METRICS[kind]).parameters.values()
     return k.default is k.empty
 
-
+# %% ../nbs/course/06_evaluation.ipynb #cell-009
 def user_values(
     places,  # place of each user's hidden item, from 1; halves come from ties (n,)
     metric: str,  # a name in METRICS and @k, any whole k: "HR@10"; "MRR" alone
@@ -55,7 +55,7 @@ def user_values(
         raise ValueError(f"metric {metric!r}: use {', '.join(METRICS)} and @k, k whole, from 1")
     return METRICS[kind](places, int(k))
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-012
+# %% ../nbs/course/06_evaluation.ipynb #cell-013
 def sorted_places(
     scores,  # one score an item, column 0 for padding (n, N+1)
     targets,  # the hidden item of each user (n,)
@@ -80,15 +80,14 @@ def measure(
 ) -> Metrics:
     "Every metric of METRICS. ValueError for no users, or places that are not at least 1."
     places = np.asarray(places, dtype=np.float64)
-    if len(places) == 0 or not (places >= 1).all():
-        smallest = places.min(initial=np.inf)
-        raise ValueError(f"{len(places)} places, smallest {smallest}: give each user one from 1")
+    least = places.min(initial=np.inf)
+    if len(places) == 0 or not least >= 1:
+        raise ValueError(f"{len(places)} places, smallest {least}: give each user one from 1")
     names = [f"{kind}@{k}" for k in ks for kind in METRICS if needs_page(kind)]
     names += [kind for kind in METRICS if not needs_page(kind)]
-    values = {name: user_values(places, name) for name in names}
-    return Metrics(values, places, how, targets)
+    return Metrics({name: user_values(places, name) for name in names}, places, how, targets)
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-028
+# %% ../nbs/course/06_evaluation.ipynb #cell-029
 def evaluate(
     model,  # has user_vectors(histories, steps, generator) and item_table, or score and n_items
     ds: SequenceDataset,  # the data set
@@ -111,7 +110,7 @@ def evaluate(
         raise ValueError(f"user {user} of split {split!r}: a score is not a finite number")
     return measure(places, ks, how, targets)
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-034
+# %% ../nbs/course/06_evaluation.ipynb #cell-033
 def compare(
     a: Metrics,  # the first model's
     b: Metrics,  # the second model's, over the same users

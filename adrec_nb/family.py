@@ -9,11 +9,10 @@ __all__ = ['SASRec']
 import torch
 import torch.nn as nn
 
-from .models import NextItemModel
-from .settings import NextItemConfig
+from .models import NextItemConfig, NextItemModel
 from .stages import QUICK, RECIPES, Recipe, Stage, all_epochs
 
-# %% ../nbs/course/08_family.ipynb #cell-018
+# %% ../nbs/course/08_family.ipynb #cell-022
 class SASRec(NextItemModel):
     "SASRec+ (Kang & McAuley 2018; cross-entropy over all items): a next-item model with positions."
 
@@ -32,9 +31,6 @@ class SASRec(NextItemModel):
         h = self.embedding(items) + self.positions(place)  # (R, L, D)
         return self.encoder(self.drop(self.norm(h)), mask)  # (R, L, D)
 
-# %% ../nbs/course/08_family.ipynb #cell-023
-RECIPES["sasrec"] = Recipe(
-    NextItemConfig,
-    (Stage("train", "sasrec", all_epochs, SASRec),),
-    {"paper": {}, "quick": QUICK},
-)
+# %% ../nbs/course/08_family.ipynb #cell-033
+_stages = (Stage("train", "sasrec", all_epochs, SASRec),)
+RECIPES["sasrec"] = Recipe(NextItemConfig, _stages, {"paper": {}, "quick": QUICK})

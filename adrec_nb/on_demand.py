@@ -69,16 +69,16 @@ TINY = {
     "align_epochs": 0,  # stage 2 is left out: it would freeze the table for a while
     "validate_every": 40,  # at the end only: the model that is kept is the last one
 }
-
 CAUSES = {
-    "cured": {},  # the three stages as they are meant
+    "cured": {},  # pre-trained, then both losses, and the table free
     "no_pretraining": {"pretrain_epochs": 0},
     "no_cross_entropy": {"ce_weight": 0},  # in ADRec; stage 1 has no other loss
-    "squared_error": {"pretrain_epochs": 0, "ce_weight": 0},  # the two together
+    "squared_error": {"pretrain_epochs": 0, "ce_weight": 0},  # those two together
     "frozen": {"ce_weight": 0, "align_epochs": 40},  # and the table of stage 1 may not move
-    "sequence_level": {"token_level": False},  # one diffusion step a sequence
     "loud_noise": {"noise_weight": 1.0},  # noise that counts: lambda = 1, not 0.001
-    "decay": {"weight_decay": 1e-2},  # a thousand times as much as usual
+    "sequence_level": {"noise_weight": 1.0, "token_level": False},  # and one step a sequence
+    "long_start": {"pretrain_epochs": 0, "table_std": 1.0},  # N(0, 1), ten times as long
+    "decay": {"weight_decay": 0.1},  # ten thousand times as much as usual
 }
 
 # %% ../nbs/library/on_demand.ipynb #cell-021

@@ -52,7 +52,7 @@ def score_places(
     above, level, broken = torch.stack([above, level, broken.long()]).cpu().numpy()
     return np.where(broken, np.nan, 1 + above + level / 2)
 
-# %% ../nbs/library/ranking.ipynb #cell-018
+# %% ../nbs/library/ranking.ipynb #cell-020
 class _Tile:
     "Scores of a few items for all users, always by a product of the same shape."
 
@@ -75,7 +75,7 @@ class _Tile:
         self.rows[: len(items)] = items
         return torch.mm(self.vectors, self.rows.T, out=self.product)[:, : len(items)]
 
-# %% ../nbs/library/ranking.ipynb #cell-022
+# %% ../nbs/library/ranking.ipynb #cell-024
 class Sizes(NamedTuple):
     "How much is done at once."
 
@@ -95,7 +95,7 @@ def sizes_for(
     "What suits the device: its cache, or its launches."
     return ON_GPU if device.type == "cuda" else ON_CPU
 
-# %% ../nbs/library/ranking.ipynb #cell-026
+# %% ../nbs/library/ranking.ipynb #cell-028
 def _balance(
     tile: _Tile,
     table: torch.Tensor,  # (N+1, D)
@@ -114,7 +114,7 @@ def _balance(
         balance += scores.sub_(own).sign_().sum(1).long()
     return balance
 
-# %% ../nbs/library/ranking.ipynb #cell-029
+# %% ../nbs/library/ranking.ipynb #cell-031
 @torch.no_grad()
 def vector_places(
     vectors: torch.Tensor,  # user vectors (n, D)
@@ -139,7 +139,7 @@ def vector_places(
     candidates = len(table) - first - np.bincount(left_out[0], minlength=n)
     return np.where(broken, np.nan, 1 + (candidates + balance) / 2)
 
-# %% ../nbs/library/ranking.ipynb #cell-039
+# %% ../nbs/library/ranking.ipynb #cell-041
 def has_vectors(
     model,  # any recommender
 ) -> bool:
@@ -167,7 +167,7 @@ def _some_places(
         places.append(vector_places(vectors[group], table, targets[group], struck, first))
     return np.concatenate(places)
 
-# %% ../nbs/library/ranking.ipynb #cell-043
+# %% ../nbs/library/ranking.ipynb #cell-045
 def _parts(
     n: int,  # number of users
     size: int,  # users in a part
@@ -187,7 +187,7 @@ def _parts(
         if bar is not None:
             bar.close()
 
-# %% ../nbs/library/ranking.ipynb #cell-046
+# %% ../nbs/library/ranking.ipynb #cell-048
 def model_places(
     model,  # has user_vectors and item_table, or score and n_items
     histories,  # of each user (n,)
@@ -210,7 +210,7 @@ def model_places(
             places[part] = _some_places(model, histories[part], targets[part], struck, first, **how)
     return places
 
-# %% ../nbs/library/ranking.ipynb #cell-050
+# %% ../nbs/library/ranking.ipynb #cell-052
 def hidden_items(
     model,  # has item_table, or n_items
     ds,  # SequenceDataset

@@ -22,7 +22,7 @@ from .diffusion import SCHEDULES
 from .evaluation import compare, evaluate
 from .losses import LOSSES
 from .processes import World, pick_device, pick_precision
-from .runs import Run, load_run, parse_config, read_part
+from .runs import Run, parse_config, read_part
 from .stages import RECIPES, Recipe, TrainConfig
 from .trainer import Journal, Plan, Stopped, Trainer, run_recipe
 
@@ -117,6 +117,8 @@ def differences(
         return named
 
     there, here = flat(there), flat(here)
+    if there["training.precision"] == "auto":  # noted so by versions before 0.2
+        there["training.precision"] = here["training.precision"]
     changed = {name: value for name, value in here.items() if there.get(name) != value}
     return [f"{name}={there.get(name)!r} there, {value!r} here" for name, value in changed.items()]
 
