@@ -7,8 +7,6 @@ the package itself takes no time. This file is written by hand; nbdev only keeps
 __version__ = "0.2.0"
 
 import importlib
-import sys
-import types
 
 # Where each public name of the package lives.
 _HOMES = {
@@ -22,21 +20,10 @@ _HOMES = {
     "SASRec": "family",
     "Popularity": "floors",
     "collapse_report": "collapse",
-    "verdict": "verdict",
+    "verdict": "diagnosis",
     "plot_spectra": "collapse",
 }
 __all__ = list(_HOMES)
-
-
-class _Package(types.ModuleType):
-    "The package; a module that is imported never takes the place of a public name (`verdict`)."
-
-    def __setattr__(self, name, value):
-        if not (name in _HOMES and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str):

@@ -25,7 +25,7 @@ from adrec_nb.measures_spectral import (
 from .noise_law import noise_factor
 from .spectra import three_kinds
 from .spectrum_axes import LOWEST, draw_noise, draw_spectrum
-from .verdict import verdict_from_spectra
+from .diagnosis import verdict_from_spectra
 
 # %% ../nbs/library/plots_spectra.ipynb #cell-006
 def recorded_at(

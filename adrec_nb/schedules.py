@@ -51,17 +51,18 @@ SCHEDULES: dict[str, Callable[[int], np.ndarray]] = {  # name -> betas of T
 
 
 def beta_schedule(
-    schedule: str | Callable = "truncated_linear",  # a name in SCHEDULES, or a function like those
+    schedule="truncated_linear",  # a name in SCHEDULES, a function like those, or T numbers
     steps: int = 32,  # T
 ) -> np.ndarray:  # float64 (T,)
     """The doses beta_0 … beta_{T-1}, each in (0, 1]; ValueError for anything else.
     Cosine after Nichol & Dhariwal 2021; sqrt and the truncated ones after Li et al. 2022."""
     if steps < 1:
         raise ValueError(f"steps={steps}: a schedule needs at least one step")
-    if not callable(schedule):
+    if isinstance(schedule, str):
         check_choice("schedule", schedule, SCHEDULES)
         schedule = SCHEDULES[schedule]
-    betas = np.asarray(schedule(steps), dtype=np.float64)
+    found = schedule(steps) if callable(schedule) else schedule
+    betas = np.asarray(found, dtype=np.float64)
     within = betas.shape == (steps,) and (betas > 0).all() and (betas <= 1).all()
     if not within or np.prod(1 - betas[:-1]) == 0:
         raise ValueError(f"schedule: give {steps} numbers above 0 and below 1, the last at most 1")
@@ -69,10 +70,10 @@ def beta_schedule(
 
 # %% ../nbs/library/schedules.ipynb #cell-017
 @cache
-def _warn(schedule, steps, left):
+def _warn(name, steps, left):
     "Being cached, it speaks once for each schedule."
     text = (
-        f"schedule {getattr(schedule, '__name__', schedule)} with T = {steps} steps leaves "
+        f"schedule {name} with T = {steps} steps leaves "
         f"alpha_bar = {left:.2f} at its end: training never shows the noise that a walk starts "
         "from. Take more steps, or a schedule that ends in noise"
     )
@@ -80,13 +81,16 @@ def _warn(schedule, steps, left):
 
 
 def warn_of_signal(
-    schedule: str | Callable,  # as for `beta_schedule`
+    schedule,  # as for `beta_schedule`
     steps: int,  # T
     left: float,  # the share of variance left after the last step
 ):
     "Log a warning, once for each schedule and T, where more than 5 % are left."
     if left > 0.05:
-        _warn(schedule, steps, left)
+        name = (
+            schedule if isinstance(schedule, str) else getattr(schedule, "__name__", "of numbers")
+        )
+        _warn(name, steps, float(left))
 
 # %% ../nbs/library/schedules.ipynb #cell-021
 def noise_levels(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .common import check_at_least, check_choice
-from .diffusion import SAMPLERS, SCHEDULES
+from .diffusion import SAMPLERS, beta_schedule
 
 # %% ../nbs/library/settings.ipynb #cell-006
 def named(
@@ -58,7 +58,7 @@ class ADRecConfig(NextItemConfig):
 
     steps: int = 32  # T, diffusion steps
     noise_weight: float = 1e-3  # lambda: weight of x_t and of the step embedding beside c
-    schedule: str | Callable = "truncated_linear"  # a name in `diffusion.SCHEDULES`, or a function
+    schedule: str | Callable | list = "truncated_linear"  # as for `schedules.beta_schedule`
     token_level: bool = True  # every token its own step; False: one for a whole sequence
     sampler: str | Callable = "ancestral"  # a name in `diffusion.SAMPLERS`, or a function
     decoder: str | Callable = "transformer"  # a name in `models.DECODERS`, or a function
@@ -67,7 +67,7 @@ class ADRecConfig(NextItemConfig):
         "ValueError names a setting out of range. The model checks the decoder's name."
         super().__post_init__()
         check_at_least(self, steps=1, noise_weight=0)
-        named("schedule", self.schedule, SCHEDULES)
+        beta_schedule(self.schedule, self.steps)
         named("sampler", self.sampler, SAMPLERS)
         if self.dim % 2:
             raise ValueError(f"dim={self.dim}: the step embedding needs an even width")

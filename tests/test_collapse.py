@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 from adrec_nb.collapse import collapse_report, effective_rank, plot_spectra, plot_spectra_history
 from adrec_nb.collapse import marchenko_pastur, table_spectra
 from adrec_nb.spectra import KINDS, singular_values
-from adrec_nb.verdict import verdict, verdict_from_spectra
+from adrec_nb.diagnosis import verdict, verdict_from_spectra
 
 N, D = 1008, 64
 RNG = np.random.default_rng(0)
