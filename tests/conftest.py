@@ -64,28 +64,21 @@ def lacks_chromium():
     return shutil.which("chromium") is None and shutil.which("chromium-browser") is None
 
 
-def lacks_gpu():
-    "Whether torch sees no GPU."
-    import torch
-
-    return not torch.cuda.is_available()
-
-
 def may_be():
     "For what cannot be told from here, such as a network."
-    return True
+    return None
 
 
-# A reason, whether it can hold here, and how many tests it skips at most; a whole file counts once.
+# A reason, whether it holds here, and how many tests it skips; a whole file counts once. Where
+# nobody can tell from here, it skips so many or none.
 SKIPS = {
     "no chromium": (lacks_chromium, 1),
-    "no Playwright": (lambda: lacks("playwright"), 1),
-    "no Voila": (lambda: lacks("voila"), 1),
+    "no Playwright": (lambda: lacks("playwright") and not lacks_chromium(), 1),
+    "no Voila": (lambda: lacks("voila") and not lacks("playwright") and not lacks_chromium(), 1),
     "accelerate": (lambda: lacks("accelerate"), 2),
     "pip cannot fetch ipywidgets 7.7 here": (may_be, 1),
     "the official archive itself is in the cache": (may_be, 1),
-    "is not beside this clone": (lambda: not (ROOT.parent / "shared").is_dir(), 12),
-    "no GPU": (lacks_gpu, 12),
+    "is not beside this clone": (lambda: not (ROOT.parent / "shared").is_dir(), 6),
 }
 SKIPPED = []  # the reason of every skip of this session
 
@@ -106,30 +99,41 @@ def pytest_collectreport(report):
     note(report)
 
 
-def unexpected(reasons):
-    "A line for each skip that should not be."
+def unexpected(
+    reasons,  # of every skip
+    whole,  # whether all tests were asked for
+):
+    "A line for each skip that should not be, and for each that should and is not."
     counts = Counter()
     for reason in reasons:
         known = next((one for one in SKIPS if re.search(one, reason)), None)
         counts[known] += 1
         if known is None:
             yield f"a reason that tests/conftest.py does not know: {reason}"
-        elif not SKIPS[known][0]():
-            yield f"what is said to be missing is here: {reason}"
-    for known, count in counts.items():
-        if known is not None and count > SKIPS[known][1]:
-            yield f"{count} tests, not {SKIPS[known][1]} at most: {known}"
+    for known, (holds, expected) in SKIPS.items():
+        here, count = holds(), counts[known]
+        if here is False and count:
+            yield f"what is said to be missing is here: {known}"
+        elif count > expected or (here and whole and count != expected):
+            yield f"{count} tests, not {expected}: {known}"
+
+
+def all_asked_for(config):
+    "Whether this is the session of `make test`: no file, name or mark was chosen."
+    chosen = config.getoption("keyword") or config.getoption("markexpr")
+    chosen = chosen or config.getoption("deselect") or config.getoption("maxfail")
+    return not chosen and config.args == config.getini("testpaths")
 
 
 def pytest_sessionfinish(session):
     "Skips that should not be are a failure."
-    if any(unexpected(SKIPPED)) and session.exitstatus == 0:
+    if any(unexpected(SKIPPED, all_asked_for(session.config))) and session.exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
     "Name them."
-    lines = list(unexpected(SKIPPED))
+    lines = list(unexpected(SKIPPED, all_asked_for(config)))
     if lines:
         terminalreporter.section("skipped, and should not be", red=True, bold=True)
         terminalreporter.write("\n".join(lines) + "\n")

@@ -191,7 +191,19 @@ def test_wheel_holds_library_and_registry_only(copy):
 def test_the_book_of_skips():
     "A reason nobody knows, one that does not hold, and too many: each is a failure of the session."
     cached = "the official archive itself is in the cache"
-    assert list(unexpected([])) == list(unexpected([cached])) == []
-    assert "does not know: too hard" in next(unexpected(["too hard"]))
-    assert f"2 tests, not 1 at most: {cached}" in next(unexpected([cached, cached]))
-    assert "is here" in next(unexpected(["could not import 'pytest_of_accelerate'"]))
+    assert list(unexpected([], False)) == list(unexpected([cached], False)) == []
+    assert "does not know: too hard" in next(unexpected(["too hard"], False))
+    assert f"2 tests, not 1: {cached}" in next(unexpected([cached, cached], False))
+    assert "is here" in next(unexpected(["could not import 'accelerate'"], False))
+
+
+def test_skips_are_counted(monkeypatch):
+    "Without Playwright, and in a clone alone, a whole session skips so many tests and no fewer."
+    playwright, shared = "no Playwright", "is not beside this clone"
+    book = {playwright: (lambda: True, 1), shared: (lambda: True, 6)}
+    monkeypatch.setattr("conftest.SKIPS", book)
+    right = [playwright, *[f"adrec/baby.pkl {shared}"] * 6]
+    assert list(unexpected(right, True)) == []
+    assert list(unexpected(right[:-1], True)) == [f"5 tests, not 6: {shared}"]
+    assert list(unexpected(right[:-1], False)) == []
+    assert list(unexpected(right[1:], True)) == [f"0 tests, not 1: {playwright}"]
