@@ -176,18 +176,25 @@ def collapse_command(
     "Measure what the item tables of runs have learned."
     from adrec_nb.collapse import collapse_report, plot_spectra
     from adrec_nb.common import write_whole
+    from adrec_nb.diagnosis import verdict
     from adrec_nb.runs import load_run
 
-    tables, reports = {}, {}
+    tables, reports, verdicts = {}, {}, {}
     for run in [load_run(path) for path in args.runs]:
         labels = run.items["labels"] and run.items["labels"][1:]
         for name, table in item_tables(run).items():
             tables[name], reports[name] = table, collapse_report(table, labels)
+            verdicts[name] = verdict(table, labels)
     if args.plot:
         drawn = BytesIO()
         plot_spectra(tables).savefig(drawn, format=args.plot.suffix.lower()[1:])
         write_whole(args.plot, drawn.getvalue())
-    return collapse_facts(reports), collapse_text(reports)
+    facts = collapse_facts(reports)
+    for one in facts["tables"]:
+        found = verdicts[one["table"]]
+        one |= {"verdict": found.name, "reasons": list(found.reasons)}
+    words = "\n".join(f"{name}: {found}" for name, found in verdicts.items())
+    return facts, f"{collapse_text(reports)}\n\n{words}"
 
 # %% ../nbs/library/cli_runs.ipynb #cell-040
 def report_arguments(parser):
