@@ -53,7 +53,7 @@ def sweep(
         if pid.isdecimal() and not _is_alive(int(pid)):
             left.unlink(missing_ok=True)
 
-
+# %% ../nbs/library/common.ipynb #cell-011
 def write_whole(
     path: Path,  # the file to make or replace
     data: bytes,
@@ -74,7 +74,7 @@ def write_whole(
     finally:
         temporary.unlink(missing_ok=True)
 
-# %% ../nbs/library/common.ipynb #cell-015
+# %% ../nbs/library/common.ipynb #cell-017
 def check_at_least(
     settings,  # an object with the settings as attributes
     **least,  # a setting's name and its smallest value; whole where the default is whole
