@@ -27,6 +27,8 @@ class TrainableModel(InnerProductModel):
     "A model whose losses the trainer can minimise; subclasses define `predict`, maybe `draw`."
 
     default_losses: tuple[str, ...] = ("ce",)
+    whole_batch = False  # True: its losses are no sums over tokens, so a batch is never cut
+    at_once: int | None = None  # places of a batch that it likes at once; None: the trainer's choice
 
     def draw(self, batch: Batch, generator=None) -> tuple:  # of tensors (R, …)
         "What `predict` needs to be drawn at random, for the rows of the batch: here, nothing."
@@ -160,9 +162,10 @@ def predict_targets(
     grids = (batch.items, batch.targets, real, t * real)
     mask, items, targets, real, t = model.layout(batch.segment, batch.length, *grids)
     x0 = model.embedding(targets)  # (R, L or 1 + L, D)
-    eps = F.pad(eps, (0, 0, x0.shape[1] - eps.shape[1], 0))
-    noisy = model.diffusion.add_noise(x0, t, eps)
-    x_t = torch.where(real[..., None] > 0, noisy, x0)
+    x = model.stretched(x0)
+    eps = F.pad(eps, (0, 0, x.shape[1] - eps.shape[1], 0))
+    noisy = model.diffusion.add_noise(x, t, eps)
+    x_t = torch.where(real[..., None] > 0, noisy, x)
     c = model.summarise(items, mask)
     x0_hat = model.adm(model.aggregate(c, x_t, t), mask)
     return prediction_of(model, batch, x0_hat, x0)
@@ -176,7 +179,8 @@ def last_token_guess(
     following = F.pad(items[:, 1:], (0, 1))  # the next item of every history token
     mask, items, following = padded_layout(model, items, following)
     c = model.summarise(items, mask)  # (B, n, D)
-    history = model.aggregate(c, model.embedding(following), torch.zeros_like(items))[:, :-1]
+    x = model.stretched(model.embedding(following))  # (B, n, D)
+    history = model.aggregate(c, x, torch.zeros_like(items))[:, :-1]
     cached = hasattr(model.adm, "remember")
     if cached:
         caches = [KVCache() for _ in model.adm.blocks]
@@ -200,9 +204,12 @@ def stations(
     noise: torch.Tensor,  # (1 + steps, B, D): where the walk starts, then one draw for each step
 ) -> Iterator[Station]:  # tensors (B, D)
     "Walk the last token from noise to its vector, station by station."
-    sampler = named("sampler", model.config.sampler, SAMPLERS)
-    guess = last_token_guess(model, items)
-    yield from walk(plan, noise[0], guess, noise[1:], sampler)
+    network = last_token_guess(model, items)
+
+    def guess(x_t, t):
+        return model.stretched(network(x_t, t))
+
+    yield from walk(plan, noise[0], guess, noise[1:], model.sampler_from(noise[0]))
 
 # %% ../nbs/library/models.ipynb #cell-036
 def walk_noise(
@@ -245,7 +252,7 @@ def _end_of_walk(model, plan, noise, items, users):
     "Where the walks of these users end."
     for station in model.stations(items, plan, noise[:, users]):
         x = station.x
-    return x
+    return x / model.scale if model.config.standardise else x
 
 # %% ../nbs/library/models.ipynb #cell-040
 class ADRec(TrainableModel):
@@ -270,6 +277,19 @@ class ADRec(TrainableModel):
     def summarise(self, items, mask):  # (R, L) -> c (R, L, D)
         "The CAM over the embedded history."
         return self.cam(self.norm(self.drop(self.embedding(items))), mask)
+
+    def sampler_from(self, start: torch.Tensor) -> Callable:  # noise (B, D)
+        "How a step is taken on a walk that starts there."
+        return named("sampler", self.config.sampler, SAMPLERS)
+
+    @property
+    def scale(self) -> torch.Tensor:
+        "What makes the table's entries of size 1, as those of the noise are."
+        return self.item_table.detach()[1:].square().mean().rsqrt()
+
+    def stretched(self, x: torch.Tensor) -> torch.Tensor:  # (…, D) -> (…, D)
+        "Item vectors as the noise meets them: scaled where they are to be standardised."
+        return x * self.scale if self.config.standardise else x
 
     def aggregate(self, c, x, t):  # (…, D), (…, D), int (…) -> z (…, D)
         "z = c + lambda (x + temb(t)), lambda = `noise_weight`."

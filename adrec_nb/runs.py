@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_weights
 
 import adrec_nb.family  # noqa: F401  (its recipes)
+import adrec_nb.flow  # noqa: F401
 from .common import DataError
 from .processes import pick_device
 from .randomness import weights_from

@@ -62,6 +62,7 @@ class ADRecConfig(NextItemConfig):
     token_level: bool = True  # every token its own step; False: one for a whole sequence
     sampler: str | Callable = "ancestral"  # a name in `diffusion.SAMPLERS`, or a function
     decoder: str | Callable = "transformer"  # a name in `models.DECODERS`, or a function
+    standardise: bool = False  # True: item vectors are scaled to the noise, entries of size 1
 
     def __post_init__(self):
         "ValueError names a setting out of range. The model checks the decoder's name."

@@ -16,7 +16,7 @@ import torch
 import torch.nn as nn
 
 from .batches import make_batch
-from .models import ADRec, ADRecConfig, NextItemModel
+from .models import ADRec, ADRecConfig, NextItemConfig, NextItemModel
 from .optimisation import TrainConfig, cosine_lr, loss_names  # noqa: F401
 from .randomness import drop_from, epoch_seed, weights_from
 
@@ -32,6 +32,7 @@ class Stage:
     takes: tuple = ()  # (earlier model, part) pairs: the part's weights are copied
     frozen: tuple = ()  # parts whose weights stay as they are
     weights: Mapping[str, float] | None = None  # of the losses; None: as the settings say
+    shaped_by: type | None = None  # the settings that shape its model; None: the recipe's
 
 # %% ../nbs/course/05_stages.ipynb #cell-011
 def take_over(
@@ -105,7 +106,11 @@ RECIPES = {
     "adrec": Recipe(
         ADRecConfig,
         (
-            Stage("pre-train", "stage1", pretrain_epochs, NextItemModel, weights=_CE_ALONE),
+            Stage(
+                *("pre-train", "stage1", pretrain_epochs, NextItemModel),
+                weights=_CE_ALONE,
+                shaped_by=NextItemConfig,
+            ),
             Stage("align", "adrec", align_epochs, ADRec, (("stage1", _TABLE),), (_TABLE,)),
             Stage("fine-tune", "adrec", all_epochs),
         ),

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'AT_ONCE', 'pieces_of', 'train_step', 'mean_losses', 'train_epoch', 'Journal', 'spectrum_of', 'Plan',
-           'Stopped', 'Trainer', 'own_dropout', 'weights_of', 'snapshot', 'restore', 'advise', 'ask_to_go_on',
-           'run_stage', 'run_recipe']
+           'Stopped', 'Trainer', 'own_dropout', 'weights_of', 'snapshot', 'restore', 'take_beginning', 'advise',
+           'ask_to_go_on', 'run_stage', 'run_recipe']
 
 # %% ../nbs/library/trainer.ipynb #cell-003
 import io
@@ -32,7 +32,7 @@ from .evaluation import evaluate
 from .feed import TrainingData
 from .processes import ALONE, Precision, World, add_up_gradients
 from .randomness import deterministic, drop_from, epoch_seed, weights_from
-from .runs import load_run, weights_file
+from .runs import Run, load_run, weights_file
 from .optimisation import EarlyStopping, TrainConfig, cosine_lr
 from .stages import Recipe, Stage, freeze, loss_weights, take_over
 
@@ -48,9 +48,9 @@ def pieces_of(
     at_once: int | None,  # None: the whole batch
 ) -> list:
     "(rows, part of the batch) pairs: cache-sized ones on a CPU, all of it on a GPU."
-    if at_once is None or batch.items.device.type != "cpu":
+    if at_once is None or model.whole_batch or batch.items.device.type != "cpu":
         return [(slice(None), batch)]
-    return list(batch.pieces(max(at_once, model.n_items // 10)))
+    return list(batch.pieces(model.at_once or max(at_once, model.n_items // 10)))
 
 
 def train_step(
@@ -303,7 +303,26 @@ def restore(trainer: Trainer, state: dict):
     if state["scaler"]:  # empty where none was needed
         trainer.precision.scaler.load_state_dict(state["scaler"])
 
-# %% ../nbs/library/trainer.ipynb #cell-034
+# %% ../nbs/library/trainer.ipynb #cell-035
+def take_beginning(
+    trainer: Trainer,  # that has not begun
+    donor: Run,  # in which the first model is ready
+):
+    "Copy the first model of a run that began alike, and what was noted of it."
+    name, stages = next(iter(trainer.phases.items()))
+    numbers = {trainer.plan.recipe.number(stage) for stage in stages}
+    file = weights_file(donor.dir, name, donor.recipe)
+    trainer.journal.write(file.name, file.read_bytes())
+    for (stage, epoch), spectrum in donor.spectra.items():
+        if stage in numbers:
+            noted = {f"{stage}_{epoch}_{kind}": values for kind, values in spectrum.items()}
+            trainer.journal.spectra.update(noted)
+    for row in donor.history:
+        if row["stage"] in numbers:
+            trainer.journal.note_row(row)
+    trainer.phase = 1
+
+# %% ../nbs/library/trainer.ipynb #cell-036
 _SAVE_SECONDS = 30
 _SHOWN = ("HR@20", "NDCG@20")
 
@@ -326,7 +345,7 @@ def ask_to_go_on(trainer: Trainer):
     if trainer.world.any(asked, plan.device):
         raise Stopped
 
-# %% ../nbs/library/trainer.ipynb #cell-035
+# %% ../nbs/library/trainer.ipynb #cell-037
 def run_stage(trainer: Trainer, stage: Stage):
     "Epochs, validations and saves until the stage is over."
     plan, last, saved, shown = trainer.plan, stage.epochs(trainer.plan.cfg), time.monotonic(), {}
@@ -355,12 +374,12 @@ def run_stage(trainer: Trainer, stage: Stage):
         if trainer.epoch < last:
             bar.set_description(f"{title}: stopped early")
 
-# %% ../nbs/library/trainer.ipynb #cell-036
+# %% ../nbs/library/trainer.ipynb #cell-038
 def run_recipe(trainer: Trainer):
-    "From the start, or from the newest state, to the end. Stopped where the caller asks for it."
+    "From where it is, or from the newest state, to the end. Stopped where the caller asks for it."
     plan, world = trainer.plan, trainer.world
     state = newest_state(trainer.journal.dir / "last", plan.device)
-    begun = state["phase"] if state else 1
+    begun = state["phase"] if state else trainer.phase + 1
     with deterministic(plan.cfg.deterministic):
         for phase in range(begun, len(trainer.phases) + 1):
             if state and phase == begun:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'find_recipe', 'keepable', 'split_settings', 'make_settings', 'describe_run', 'differences',
-           'same_arithmetic', 'open_directory', 'find_steps', 'rank_test_users', 'train']
+           'same_arithmetic', 'open_directory', 'find_steps', 'rank_test_users', 'beginning', 'begins_alike',
+           'shares_beginning', 'train']
 
 # %% ../nbs/library/training.ipynb #cell-003
 import json
@@ -25,7 +26,7 @@ from .models import DECODERS
 from .processes import World, pick_device, pick_precision
 from .runs import Run, parse_config, read_part
 from .stages import RECIPES, Recipe, TrainConfig
-from .trainer import Journal, Plan, Stopped, Trainer, run_recipe
+from .trainer import Journal, Plan, Stopped, Trainer, run_recipe, take_beginning
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +212,52 @@ def rank_test_users(
         results[name] = {key: [value, *metrics.interval(key)] for key, value in metrics.items()}
     write_whole(run.dir / "results.json", json.dumps(results, indent=1).encode())
 
-# %% ../nbs/library/training.ipynb #cell-021
+# %% ../nbs/library/training.ipynb #cell-022
+_LATER = {"max_epochs", "pretrain_epochs", "align_epochs", "loss_weights"}  # looked at by hand
+
+
+def beginning(
+    config: dict,  # of a run, as in config.json
+) -> dict:
+    "What the first model of a run depends on."
+    recipe, training = find_recipe(config["kind"]), TrainConfig(**config["training"])
+    name, stages = next(iter(recipe.phases(training).items()))
+    shape = stages[0].shaped_by or recipe.config
+    felt = {field.name: config["model"][field.name] for field in fields(shape)}
+    felt |= {key: value for key, value in config["training"].items() if key not in _LATER}
+    chosen = training.loss_weights
+    weights = [dict(chosen if one.weights is None else one.weights) for one in stages]
+    epochs = [stage.epochs(training) for stage in stages]
+    what = {"name": name, "weights": weights, "epochs": epochs, "kind": config["kind"]}
+    return felt | what | {"seed": config["seed"], "data": config["data"]["fingerprint"]}
+
+
+def begins_alike(
+    donor: Run,
+    config: dict,  # of the training that is asked for
+) -> bool:
+    "Whether the donor's first model is ready and is the first model of the other as well."
+    phases = donor.recipe.phases(TrainConfig(**donor.config["training"]))
+    numbers = {donor.recipe.number(stage) for stage in next(iter(phases.values()))}
+    went_on = any(row["stage"] not in numbers for row in donor.history)
+    return went_on and beginning(donor.config) == beginning(config)
+
+
+def shares_beginning(
+    donor: Run,
+    ds: SequenceDataset,
+    model: str = "adrec",
+    preset: str = "quick",
+    seed: int = 0,
+    **overrides,  # as for `train`
+) -> bool:
+    "Whether `train` with these arguments could begin with the donor."
+    config, cfg = make_settings(ds.n_items, model, preset, **overrides)
+    cfg = replace(cfg, precision=pick_precision(cfg.precision, donor.device))
+    plan = Plan(find_recipe(model), config, cfg, seed, ds, donor.device)
+    return begins_alike(donor, describe_run(plan, model, preset, None))
+
+# %% ../nbs/library/training.ipynb #cell-023
 def train(
     ds: SequenceDataset,
     model: str = "adrec",  # a name in RECIPES
@@ -222,6 +268,7 @@ def train(
     resume: bool = False,  # continue an interrupted run; a finished one is opened
     source: dict | None = None,  # where the data came from, noted in config.json
     on_validation: Callable | None = None,  # gets each row with "spectrum"; False stops
+    begin_with: Path | str | None = None,  # a run that began alike: its first model is taken over
     **overrides,  # any setting of the model or the training, and NAME_weight for a loss
 ) -> Run:
     "Train all stages, keep the best states, test. ValueError for bad settings or a used directory."
@@ -231,16 +278,24 @@ def train(
     plan = Plan(recipe, config, cfg, seed, ds, device, on_validation)
     world = World(device)
     first = world.rank == 0
+    described = describe_run(plan, model, preset, source)
+    donor = Run(begin_with, device) if begin_with is not None else None
+    if donor is not None and not begins_alike(donor, described):
+        remedy = "give a run with the same data, seed and settings of its first model, all trained"
+        raise ValueError(f"begin_with={str(begin_with)!r} began otherwise: {remedy}")
     if first:
-        open_directory(dir, describe_run(plan, model, preset, source), resume)
+        open_directory(dir, described, resume)
         items = {"ids": ds.item_ids, "names": ds.item_names, "labels": ds.item_labels}
         write_whole(dir / "items.json", json.dumps(items).encode())
     world.any(False, device)  # the others wait until the directory is there
     run = Run(dir, device)
     if run.finished:
         return run
+    trainer = Trainer(plan, Journal(dir, writes=first), world)
+    if donor is not None:
+        take_beginning(trainer, donor)
     try:
-        run_recipe(Trainer(plan, Journal(dir, writes=first), world))
+        run_recipe(trainer)
     except Stopped:
         return run
     if first:
