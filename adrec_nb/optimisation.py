@@ -31,6 +31,7 @@ class TrainConfig:
     precision: str = "auto"  # see `processes.Precision`; "auto": fp32 on a CPU
     loss_weights: Mapping[str, float] = field(default_factory=dict)  # by loss; others weigh 1
     deterministic: bool = False  # on a GPU: slower, and equal bits every time
+    average: float = 0.0  # validate an average of the epochs' weights, this share from the past
 
     def __post_init__(self):
         "ValueError names a setting out of range."
@@ -40,7 +41,9 @@ class TrainConfig:
 def check_training(cfg: TrainConfig):
     "ValueError names a setting of a training that is out of range."
     whole = dict(batch_size=1, cosine_epochs=1, max_epochs=1, validate_every=1, patience=1)
-    check_at_least(cfg, **whole, align_epochs=0, weight_decay=0, lr=0)
+    check_at_least(cfg, **whole, align_epochs=0, weight_decay=0, lr=0, average=0)
+    if cfg.average >= 1:
+        raise ValueError(f"average={cfg.average!r}: give a share from 0 up to, but not, 1")
     if cfg.pretrain_epochs is not None:
         check_at_least(cfg, pretrain_epochs=0)
     if cfg.precision not in ("auto", *PRECISIONS):

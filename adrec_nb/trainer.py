@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'AT_ONCE', 'pieces_of', 'train_step', 'mean_losses', 'train_epoch', 'Journal', 'spectrum_of', 'Plan',
-           'Stopped', 'Trainer', 'own_dropout', 'weights_of', 'snapshot', 'restore', 'take_beginning', 'advise',
-           'ask_to_go_on', 'run_stage', 'run_recipe']
+           'Stopped', 'Trainer', 'own_dropout', 'averaged', 'weights_of', 'snapshot', 'restore', 'take_beginning',
+           'advise', 'ask_to_go_on', 'run_stage', 'run_recipe']
 
 # %% ../nbs/library/trainer.ipynb #cell-003
 import io
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save as weights_as_bytes
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
 from .batches import Batch
@@ -219,6 +220,7 @@ class Trainer:
                 take_over(self.model, part, load_run(self.journal.dir, plan.device).models[earlier])
         how = dict(lr=plan.cfg.lr, weight_decay=plan.cfg.weight_decay)
         self.optimiser = torch.optim.Adam(self.model.parameters(), **how, fused=True)
+        self.average = averaged(self.model, plan.cfg.average)
         self.stopping = EarlyStopping(plan.cfg.patience)
 
     def run_epoch(self) -> dict[str, float]:
@@ -234,19 +236,27 @@ class Trainer:
         with own_dropout(self.model, plan.device, seed + self.world.rank):
             how = dict(seed=seed, world=self.world, precision=self.precision)
             size = plan.cfg.batch_size
-            return train_epoch(self.model, self.data, self.optimiser, order, size, weights, **how)
+            losses = train_epoch(self.model, self.data, self.optimiser, order, size, weights, **how)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return losses
+
+    @property
+    def judged(self) -> torch.nn.Module:
+        "What is validated and kept: the model, or the average of its epochs."
+        return self.model if self.average is None else self.average.module
 
     def validate(self, losses: dict) -> Mapping[str, float]:
         "Rank the validation users, note everything, keep the weights if they are the best."
         plan = self.plan
         generator = torch.Generator(plan.device).manual_seed(plan.seed)
-        metrics = evaluate(self.model, plan.ds, "valid", generator=generator)
+        metrics = evaluate(self.judged, plan.ds, "valid", generator=generator)
         best = self.stopping.update(metrics)  # every process comes to the same answer
         row = {"stage": self.number, "epoch": self.epoch, "lr": cosine_lr(plan.cfg, self.epoch)}
-        self.journal.note_spectra(self.model, self.number, self.epoch)
+        self.journal.note_spectra(self.judged, self.number, self.epoch)
         if best:
             file = weights_file(self.journal.dir, self.name, plan.recipe)
-            self.journal.write(file.name, weights_of(self.model))
+            self.journal.write(file.name, weights_of(self.judged))
         self.journal.note_row({**row, **losses, "valid": dict(metrics), "best": best})
         return metrics
 
@@ -269,6 +279,14 @@ def own_dropout(
             drop_from(model, None)
 
 
+def averaged(
+    model: torch.nn.Module,
+    share: float,  # of the past; 0: no average
+) -> AveragedModel | None:
+    "A running average of a model's weights, the newest counting 1 - share (Izmailov et al. 2018)."
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(share)) if share else None
+
+
 def weights_of(model: torch.nn.Module) -> bytes:
     "A model's weights as a safetensors file."
     state = {name: part.detach().contiguous().cpu() for name, part in model.state_dict().items()}
@@ -285,6 +303,7 @@ def snapshot(trainer: Trainer) -> dict:
         "spectra": spectra,
         "model": trainer.model.state_dict(),
         "optimiser": trainer.optimiser.state_dict(),
+        "average": {} if trainer.average is None else trainer.average.state_dict(),
         "best": trainer.stopping.best,
         "waited": trainer.stopping.waited,
         "scaler": trainer.precision.scaler.state_dict(),
@@ -299,6 +318,8 @@ def restore(trainer: Trainer, state: dict):
     trainer.journal.spectra = {key: s.cpu().numpy() for key, s in state["spectra"].items()}
     trainer.model.load_state_dict(state["model"])
     trainer.optimiser.load_state_dict(state["optimiser"])
+    if trainer.average is not None:
+        trainer.average.load_state_dict(state["average"])
     trainer.stopping.best, trainer.stopping.waited = state["best"], state["waited"]
     if state["scaler"]:  # empty where none was needed
         trainer.precision.scaler.load_state_dict(state["scaler"])
