@@ -192,7 +192,12 @@ class ItemTableModel(Recommender):
 
     @property
     def item_table(self) -> torch.Tensor:  # (N + 1, D), row 0 is padding
-        return self.embedding.weight
+        "The vectors that users' vectors are multiplied with; of length 1 where cosines score."
+        return self.as_scored(self.embedding.weight)
+
+    def as_scored(self, x: torch.Tensor) -> torch.Tensor:  # (…, D) -> (…, D)
+        "Vectors as the scores see them: their directions alone where cosines score."
+        return x if self.config.temperature is None else F.normalize(x, dim=-1)
 
     @property
     def device(self) -> torch.device:

@@ -38,12 +38,15 @@ class NextItemConfig:
     dropout: float = 0.1  # in the blocks
     emb_dropout: float = 0.3  # on the input
     table_std: float = 0.1  # standard deviation of the item table's entries at the start
+    temperature: float | None = None  # None: scores are inner products; else cosines over this
 
     def __post_init__(self):
         "ValueError names a setting out of range."
         check_at_least(self, n_items=1, dim=2, max_len=1, heads=1, blocks=1)
         check_at_least(self, dropout=0, emb_dropout=0, table_std=0)
         check_choice("padding", self.padding, ("mask", "sink"))
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(f"temperature={self.temperature!r}: give a number above 0, or None")
         for name in ("dropout", "emb_dropout"):
             if getattr(self, name) >= 1:
                 value = getattr(self, name)
