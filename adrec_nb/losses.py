@@ -83,9 +83,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 # %% ../nbs/library/losses.ipynb #cell-016
 def _product_dtype(vectors):
     "The type in which to multiply."
-    if vectors.is_cuda and torch.is_autocast_enabled("cuda"):
-        return torch.get_autocast_dtype("cuda")
-    return vectors.dtype
+    kind = vectors.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else vectors.dtype
 
 
 def linear_cross_entropy(

@@ -115,7 +115,12 @@ RECIPES = {
             Stage("fine-tune", "adrec", all_epochs),
         ),
         {"paper": dict(padding="sink"), "quick": dict(padding="sink", **QUICK)},
-    )
+    ),
+    "next_item": Recipe(  # stage 1 alone, for as long as one likes
+        NextItemConfig,
+        (Stage("train", "next_item", all_epochs, NextItemModel),),
+        {"paper": dict(padding="sink"), "quick": dict(padding="sink", **QUICK)},
+    ),
 }
 
 # %% ../nbs/course/05_stages.ipynb #cell-024
