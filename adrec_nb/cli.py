@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import __version__
+from .cli_benchmark import benchmark_arguments, benchmark_command
 from .cli_data import data_arguments, data_command
 from .cli_parse import Parser, UsageError
 from adrec_nb.cli_runs import (
@@ -42,6 +43,7 @@ COMMANDS = {
     "recommend": (recommend_command, recommend_arguments, "runs"),
     "collapse": (collapse_command, collapse_arguments, "runs"),
     "report": (report_command, report_arguments, "report"),
+    "benchmark": (benchmark_command, benchmark_arguments, "benchmark"),
     "bench": (bench_command, bench_arguments, "bench"),
     "app": (app_command, app_arguments, "server"),
     "lab": (lab_command, lab_arguments, "server"),
@@ -148,15 +150,20 @@ def waiting():
 def how_to_resume(
     words: list,  # of the interrupted command
 ) -> str:
-    "What to do after an interrupted training; other commands have nothing to go on with."
-    if words[:1] != ["train"]:
+    "What to do after an interrupted training or benchmark; others have nothing to go on with."
+    if words[:1] not in (["train"], ["benchmark"]):
         return "interrupted"
-    out = Path(make_parser().parse_args(words).out)
-    has_state = (out / "last" / "state").exists()
+    out = make_parser().parse_args(words).out
+    if out is None:
+        return "interrupted"
+    if words[0] == "benchmark":
+        again = shlex.join(["adrec-nb", *words])
+        return f"interrupted; {out} keeps every finished cell. Go on with: {again}"
+    has_state = (Path(out) / "last" / "state").exists()
     kept = "keeps the last good state" if has_state else "has no state to keep yet"
     resume = [] if "--resume" in words else ["--resume"]
     again = shlex.join(["adrec-nb", *words, *resume])
-    return f"interrupted; {out} {kept}. Go on with: {again}"
+    return f"interrupted; {Path(out)} {kept}. Go on with: {again}"
 
 # %% ../nbs/library/cli.ipynb #cell-034
 def show(
@@ -179,6 +186,9 @@ def carry_out(
     facts, text = args.does(args)
     if int(os.environ.get("RANK", 0)) == 0:  # of the processes of one training the first speaks
         show(json.dumps(facts, allow_nan=False) if args.json else text)
+    if facts.get("failed"):  # the rest was done, and is shown
+        reasons = "; ".join(f"{what}: {why}" for what, why in facts["failed"].items())
+        raise UsageError(f"not all could be done ({reasons}). Mend that and run it again")
 
 # %% ../nbs/library/cli.ipynb #cell-036
 def main(

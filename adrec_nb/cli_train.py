@@ -15,8 +15,7 @@ from .cli_parse import UsageError, as_columns, filled, pair, parse_settings, who
 # %% ../nbs/library/cli_train.ipynb #cell-006
 def recipes() -> dict:
     "All models that can be trained, by name."
-    import adrec_nb.family  # noqa: F401  (registers its models)
-    from adrec_nb.stages import RECIPES
+    from adrec_nb.runs import RECIPES  # the module that imports them all
 
     return RECIPES
 
