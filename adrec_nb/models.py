@@ -29,7 +29,7 @@ class TrainableModel(InnerProductModel):
 
     default_losses: tuple[str, ...] = ("ce",)
     whole_batch = False  # True: its losses are no sums over tokens, so a batch is never cut
-    at_once: int | None = None  # places of a batch that it likes at once; None: the trainer's choice
+    at_once: int | None = None  # places of a batch it likes at once; None: the trainer's choice
 
     def draw(self, batch: Batch, generator=None) -> tuple:  # of tensors (R, …)
         "What `predict` needs to be drawn at random, for the rows of the batch: here, nothing."
@@ -101,9 +101,7 @@ class NextItemModel(TrainableModel):
 
     def predict(self, batch: Batch) -> Prediction:
         "The encoder's vector at every real token."
-        mask, items, targets = self.layout(
-            batch.segment, batch.length, batch.items, batch.targets
-        )
+        mask, items, targets = self.layout(batch.segment, batch.length, batch.items, batch.targets)
         return prediction_of(self, batch, self.encode(items, mask), self.embedding(targets))
 
     def user_vectors(self, histories, steps=None, generator=None):  # -> (n, D)
