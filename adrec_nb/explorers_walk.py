@@ -111,14 +111,16 @@ class DenoisingExplorer(Explorer):
     ):
         self.model = diffusion_model(run, "denoising")
         self.names, (self.histories, self.targets) = run.items["names"], users_of(run, ds)
-        T, own = self.model.config.steps, self.model.config.noise_weight
-        weights = [(f"{weight:g}", weight) for weight in sorted({*_WEIGHTS, own})]
-        choice = dict(options=weights, value=own, continuous_update=False)
+        T, own = self.model.config.steps, getattr(self.model.config, "noise_weight", None)
+        usual = len(self.model.diffusion.plan())
         controls = {"user": slider("User", 1, 1, len(self.histories))}
-        controls["steps"] = slider("Denoising steps", T, 1, T)
-        controls["weight"] = labelled(widgets.SelectionSlider, "Noise weight λ", **choice)
+        controls["steps"] = slider("Denoising steps", usual, 1, T)
+        if own is not None:  # DreamRec and PreferDiff have no such weight
+            weights = [(f"{weight:g}", weight) for weight in sorted({*_WEIGHTS, own})]
+            choice = dict(options=weights, value=own, continuous_update=False)
+            controls["weight"] = labelled(widgets.SelectionSlider, "Noise weight λ", **choice)
         controls["seed"] = slider("Noise number", 0, 0, 20)
-        super().__init__({**controls, "step": slider("Show the guess at step", T, 1, T)})
+        super().__init__({**controls, "step": slider("Show the guess at step", usual, 1, usual)})
 
     def look(self):
         "The walk, and the ten best items of the guess at one step."
@@ -136,7 +138,8 @@ def look_at_walk(
     "Figure, alternative text and tables for the present values of the controls."
     model, names, user = explorer.model, explorer.names, explorer["user"] - 1
     history, target = [int(i) for i in explorer.histories[user]], int(explorer.targets[user])
-    walk = denoise_walk(model, history, steps, explorer["weight"], explorer["seed"])
+    weight = explorer["weight"] if "weight" in explorer.controls else None
+    walk = denoise_walk(model, history, steps, weight, explorer["seed"])
     table = model.item_table.detach().cpu()  # (N + 1, D)
     stations = walk_table(walk, table, target)
     best = best_items(walk.x0_hat[step - 1] @ table.T, names, target=target)

@@ -118,7 +118,10 @@ def with_noise_weight(
     model,  # with diffusion
     noise_weight: float,  # lambda
 ):
-    "A shallow copy of a model, all weights shared, with another weight of the noisy token."
+    """A shallow copy of a model, all weights shared, with another weight of the noisy token.
+    ValueError for a model that has no such weight."""
+    if not hasattr(model.config, "noise_weight"):
+        raise ValueError(f"{type(model).__name__} has no noise weight: leave noise_weight out")
     copied = copy.copy(model)
     copied.config = dataclasses.replace(model.config, noise_weight=noise_weight)
     return copied
