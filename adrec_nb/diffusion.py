@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .schedules import SCHEDULES, beta_schedule, curve_schedule, line_schedule
+from .schedules import SCHEDULES, beta_schedule  # noqa: F401
+from .schedules import curve_schedule, line_schedule
 from .schedules import noise_levels, warn_of_signal
 
 _all_ = ["SCHEDULES", "beta_schedule", "curve_schedule", "line_schedule"]

@@ -6,7 +6,7 @@
 __all__ = ['ENCODERS', 'NETWORKS', 'unscaled_line', 'DreamRecConfig', 'PreferDiffConfig', 'GuideBlock', 'PlacedEncoder',
            'NormedEncoder', 'step_sines', 'StepVectors', 'LinearDenoiser', 'DeepDenoiser', 'JumpDiffusion']
 
-# %% ../nbs/library/guided_parts.ipynb #cell-002
+# %% ../nbs/library/guided_parts.ipynb #cell-003
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from .diffusion import SAMPLERS, Diffusion, Step, beta_schedule, posterior_step
 from .schedules import SCHEDULES, noise_levels
 from .settings import NextItemConfig, named
 
-# %% ../nbs/library/guided_parts.ipynb #cell-005
+# %% ../nbs/library/guided_parts.ipynb #cell-006
 def unscaled_line(
     steps: int,  # T
 ) -> np.ndarray:  # betas (T,)
@@ -32,7 +32,7 @@ def unscaled_line(
 
 SCHEDULES["unscaled_linear"] = unscaled_line
 
-# %% ../nbs/library/guided_parts.ipynb #cell-007
+# %% ../nbs/library/guided_parts.ipynb #cell-008
 @dataclass(frozen=True)
 class DreamRecConfig(NextItemConfig):
     "Everything that shapes a DreamRec; the defaults are its authors'."
@@ -70,7 +70,7 @@ class DreamRecConfig(NextItemConfig):
         if not self.encoder_in_use and self.encoder != "causal":
             raise ValueError('encoder_in_use=False needs encoder="causal", which has a norm')
 
-# %% ../nbs/library/guided_parts.ipynb #cell-008
+# %% ../nbs/library/guided_parts.ipynb #cell-009
 @dataclass(frozen=True)
 class PreferDiffConfig(DreamRecConfig):
     "Everything that shapes a PreferDiff; the defaults are its authors', but for the width."
@@ -82,7 +82,7 @@ class PreferDiffConfig(DreamRecConfig):
     walk_steps: int | None = 21
     guidance: float = 4.0
 
-# %% ../nbs/library/guided_parts.ipynb #cell-010
+# %% ../nbs/library/guided_parts.ipynb #cell-011
 class GuideBlock(nn.Module):
     "An attention block after Yang et al. 2023; with `around`, after Liu et al. 2025."
 
@@ -119,7 +119,7 @@ class GuideBlock(nn.Module):
         y = self.norm3(y + self.drop(self.narrow(self.drop(self.wide(y).relu()))))
         return self.norm4(mixed + y if self.around else y)
 
-# %% ../nbs/library/guided_parts.ipynb #cell-012
+# %% ../nbs/library/guided_parts.ipynb #cell-013
 class PlacedEncoder(nn.Module):
     "Item vectors with learned places, and blocks over them."
 
@@ -157,7 +157,7 @@ class NormedEncoder(nn.Module):
 
 ENCODERS = {"own": PlacedEncoder, "causal": NormedEncoder}
 
-# %% ../nbs/library/guided_parts.ipynb #cell-014
+# %% ../nbs/library/guided_parts.ipynb #cell-015
 def step_sines(
     steps: int,  # T
     dim: int,  # D, even, 4 or more
@@ -187,7 +187,7 @@ class StepVectors(nn.Sequential):
             return super().forward(self.sines[t])
         return F.embedding(t, self())
 
-# %% ../nbs/library/guided_parts.ipynb #cell-017
+# %% ../nbs/library/guided_parts.ipynb #cell-018
 class LinearDenoiser(nn.Linear):
     "f(x, h, t): one linear layer on the three side by side."
 
@@ -218,7 +218,7 @@ class DeepDenoiser(nn.Module):
 
 NETWORKS = {"linear": LinearDenoiser, "mlp": DeepDenoiser}
 
-# %% ../nbs/library/guided_parts.ipynb #cell-025
+# %% ../nbs/library/guided_parts.ipynb #cell-026
 class JumpDiffusion(Diffusion):
     "The forward process, with a plan back in equal jumps (Liu et al. 2025)."
 
