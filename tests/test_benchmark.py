@@ -19,7 +19,7 @@ from adrec_nb.benchmark import Entry, run_grid
 from adrec_nb.benchmark_cell import Job, do_job, read_costs
 from adrec_nb.locate import find_data
 from adrec_nb.result_files import load_results
-from adrec_nb.results import BEGIN, benchmark_table, find_block, readme_results
+from adrec_nb.results import benchmark_table, find_block, readme_results
 from adrec_nb.runs import load_run
 from adrec_nb.synthetic import PlantedWorld, make_log
 
@@ -208,8 +208,7 @@ def test_as_if_nothing_had_happened(stopped, folder, tmp_path, one_thread):
 
 
 def test_readme_has_the_results():
-    "What stands between its two comments is what the command makes of the files of the labs."
+    "What stands between its two comments is what the command makes of the main table's file."
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = find_block(text)[1] if BEGIN in text else ""
-    files = sorted((ROOT / "nbs/labs/results").glob("*.json"))
-    assert block == (readme_results(load_results(files)) if files else "")
+    results = load_results([ROOT / "nbs/labs/results/main.json"])
+    assert find_block(text)[1] == readme_results(results)
