@@ -66,7 +66,7 @@ class NoiseExplorer(Explorer):
         drawn = [("for each token", True), ("for the sequence", False)]
         controls = {"user": slider("User", 1, 1, len(self.histories))}
         controls["schedule"] = dropdown("Schedule", named, value=schedule)
-        controls["steps"] = slider("Steps T", T, 2, max(100, T))
+        controls["steps"] = slider("Steps T", T, min(2, T), max(100, T))
         controls["t"] = slider("Step t of the last token", T // 8, 0, T - 1)
         controls["drawn"] = dropdown("Steps are drawn", drawn)
         super().__init__({**controls, "seed": slider("Draw number", 0, 0, 20)})

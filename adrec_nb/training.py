@@ -90,7 +90,7 @@ def split_settings(
 def make_settings(
     n_items: int,
     model: str = "adrec",  # a name in RECIPES
-    preset: str = "quick",  # "quick" or "paper"
+    preset: str = "quick",  # a name in the recipe's presets: "quick", "paper", "best"
     **overrides,  # any setting of the model or the training, and NAME_weight for a loss
 ) -> tuple:
     "Settings of the model and TrainConfig. ValueError for what does not exist or is out of range."
@@ -262,7 +262,7 @@ def train(
     ds: SequenceDataset,
     model: str = "adrec",  # a name in RECIPES
     run_dir: Path | str = "runs/adrec",  # where the run is kept
-    preset: str = "quick",  # "quick": a small model, minutes on two cores; "paper": as published
+    preset: str = "quick",  # "quick": small, minutes on two cores; "paper": as published; "best"
     seed: int = 0,  # of everything random
     device: str = "auto",  # "auto": a GPU where there is one
     resume: bool = False,  # continue an interrupted run; a finished one is opened
