@@ -104,7 +104,7 @@ QUICK = dict(dim=64, batch_size=128, lr=2e-3, cosine_epochs=40, max_epochs=40, p
 
 # No noise (it does nothing at the published weight), so one step is enough; found on validation.
 BEST = dict(noise_weight=0, steps=1, schedule=[1.0], loss_weights={"mse": 4.0})
-BEST |= dict(emb_dropout=0.5, dropout=0.2, average=0.8)
+BEST |= dict(emb_dropout=0.5, dropout=0.2)
 
 RECIPES = {
     "adrec": Recipe(
