@@ -107,6 +107,9 @@ def train_command(
 # %% ../nbs/library/cli_train.ipynb #cell-029
 def bench_arguments(parser):
     "Add the arguments of `bench`."
+    names = ["adrec", "diffurec", "dreamrec", "preferdiff"]
+    model = "whose two ways are timed (adrec)"
+    parser.add_argument("--model", default="adrec", choices=names, help=model)
     data = "a known data set, or a log of events (generated ones)"
     parser.add_argument("--data", type=filled, metavar="NAME|PATH", help=data)
     users = "a quick look: a random sample of this many users (all)"
@@ -127,12 +130,18 @@ def bench_command(
 ) -> tuple:
     "Time training and ranking, padded and uncached against packed and cached."
     from adrec_nb.bench import bench, bench_dataset, bench_rows
+    from adrec_nb.bench_family import bench_family, bench_family_rows
     from adrec_nb.locate import find_data
 
     if args.data is None and args.read:
         raise UsageError("--read says how to read a file: give one with --data PATH")
     ds = find_data(args.data, read_values(args))[0] if args.data else bench_dataset()
-    facts = bench(ds, args.preset, args.users, args.rounds, args.device, args.clock)
-    title = "{data}: {users:,} users, {items:,} items, preset {preset}, {device}, {threads} threads"
-    title += ", {clock} clock, median of {rounds}; naive: {naive_users} users, scaled"
-    return facts, f"{title.format(**facts)}\n{as_columns(bench_rows(facts))}"
+    how = (args.preset, args.users, args.rounds, args.device, args.clock)
+    own = args.model == "adrec"
+    facts = bench(ds, *how) if own else bench_family(ds, args.model, *how)
+    rows = bench_rows(facts) if own else bench_family_rows(facts)
+    title = "" if own else "{model} on "
+    title += "{data}: {users:,} users, {items:,} items, preset {preset}, {device}"
+    title += ", {threads} threads, {clock} clock, median of {rounds}"
+    title += "; naive: {naive_users} users, scaled"
+    return facts, f"{title.format(**facts)}\n{as_columns(rows)}"

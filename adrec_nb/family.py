@@ -44,6 +44,10 @@ class SASRec(NextItemModel):
 _stages = (Stage("train", "sasrec", all_epochs, SASRec),)
 RECIPES["sasrec"] = Recipe(NextItemConfig, _stages, {"paper": {}, "quick": QUICK})
 
+_alone = (Stage("train", "next_item", all_epochs, NextItemModel),)  # ADRec's stage 1 by itself
+_presets = {"paper": dict(padding="sink"), "quick": dict(padding="sink", **QUICK)}
+RECIPES["next_item"] = Recipe(NextItemConfig, _alone, _presets)
+
 # %% ../nbs/course/08_family.ipynb #cell-023
 class ClearGuideBlock(nn.Module):
     "The attention block of DreamRec, or of PreferDiff: then with a way around both halves."

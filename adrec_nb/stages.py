@@ -97,15 +97,14 @@ def all_epochs(cfg: TrainConfig) -> int:
     "Of a last stage."
     return cfg.max_epochs
 
-# %% ../nbs/course/05_stages.ipynb #cell-018
+
 _TABLE = "embedding"
 _CE_ALONE = MappingProxyType({"ce": 1.0})
 QUICK = dict(dim=64, batch_size=128, lr=2e-3, cosine_epochs=40, max_epochs=40, patience=2)
-
-# No noise (it does nothing at the published weight), so one step is enough; found on validation.
 BEST = dict(noise_weight=0, steps=1, schedule=[1.0], loss_weights={"mse": 4.0})
 BEST |= dict(emb_dropout=0.5, dropout=0.2)
 
+# %% ../nbs/course/05_stages.ipynb #cell-018
 RECIPES = {
     "adrec": Recipe(
         ADRecConfig,
@@ -123,11 +122,6 @@ RECIPES = {
             "quick": dict(padding="sink", **QUICK),
             "best": dict(padding="sink", **BEST),
         },
-    ),
-    "next_item": Recipe(  # stage 1 alone, for as long as one likes
-        NextItemConfig,
-        (Stage("train", "next_item", all_epochs, NextItemModel),),
-        {"paper": dict(padding="sink"), "quick": dict(padding="sink", **QUICK)},
     ),
 }
 
