@@ -59,6 +59,8 @@ class NoiseExplorer(Explorer):
         ds=None,  # its data set: for real users
     ):
         model = diffusion_model(run, "noise")
+        if not hasattr(model.diffusion, "betas"):  # a straight flow
+            raise ValueError(f"{run.recipe.result} has no schedule: there is none to show")
         self.names, self.E = run.items["names"], model.item_table[1:].detach().cpu()  # (N, D)
         self.histories, _ = users_of(run, ds)
         T, schedule = model.config.steps, model.config.schedule
