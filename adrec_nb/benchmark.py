@@ -70,7 +70,7 @@ def can_give(
     run, ds = Run(donor.run_dir, grid.device), grid.open(job.data)[0]
     return shares_beginning(run, ds, job.model, job.preset, job.seed, **job.settings)
 
-
+# %% ../nbs/library/benchmark.ipynb #cell-007
 def is_locked(
     job: Job,
 ) -> bool:
@@ -100,7 +100,7 @@ def find_donor(
             return True, one.run_dir
     return not any(is_locked(one) for one in alike), None
 
-# %% ../nbs/library/benchmark.ipynb #cell-008
+# %% ../nbs/library/benchmark.ipynb #cell-009
 _MOMENT = 0.3  # seconds
 
 
@@ -123,7 +123,7 @@ def do_locked(
         reason = " ".join(str(error).split())
         return "failed", reason if ours else f"{type(error).__name__}: {reason}"
 
-# %% ../nbs/library/benchmark.ipynb #cell-011
+# %% ../nbs/library/benchmark.ipynb #cell-012
 _CODE = "from adrec_nb.benchmark import work_here; work_here()"
 _PATIENCE = 60  # seconds that a process has to stop
 
@@ -185,7 +185,7 @@ def end_process(process: subprocess.Popen):
         process.stdin.close()
     process.stdout.close()
 
-# %% ../nbs/library/benchmark.ipynb #cell-014
+# %% ../nbs/library/benchmark.ipynb #cell-015
 _WAIT = 2  # seconds before looking again whether others are done
 
 

@@ -39,7 +39,7 @@ def _group(
         bias[0] = np.log(n_pads) if n_pads else -torch.inf  # a full history has no padding
     return Group(count, front + length, asks, bias)
 
-# %% ../nbs/library/ragged.ipynb #cell-007
+# %% ../nbs/library/ragged.ipynb #cell-008
 class Ragged(NamedTuple):
     "E histories as one list of M tokens, the shortest first."
 
@@ -73,7 +73,7 @@ def ragged(
     groups = [_group(c, n, max_len - n if sink else None, device) for n, c in counts if c]
     return Ragged(found, owner, source, after - 1, order.argsort(), tuple(groups))
 
-# %% ../nbs/library/ragged.ipynb #cell-012
+# %% ../nbs/library/ragged.ipynb #cell-013
 def attend_in_groups(
     q: torch.Tensor,  # (M, D), or (E, D) of the last tokens alone
     kv: torch.Tensor,  # (M, 2D)
@@ -96,7 +96,7 @@ def attend_in_groups(
         mixed.append((weights @ v).transpose(1, 2).reshape(group.count * n, -1))
     return torch.cat(mixed)
 
-# %% ../nbs/library/ragged.ipynb #cell-013
+# %% ../nbs/library/ragged.ipynb #cell-015
 class TwoWayBlock(Block):
     "A pre-norm block over a list of histories; `attention.Block`'s layers in another order."
 
