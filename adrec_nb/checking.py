@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['CHECKS', 'DONE', 'CheckFailed', 'ask', 'as_array', 'alike', 'agree', 'Right', 'exercise', 'progress']
 
-# %% ../nbs/library/checking.ipynb #cell-002
+# %% ../nbs/library/checking.ipynb #cell-003
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-# %% ../nbs/library/checking.ipynb #cell-005
+# %% ../nbs/library/checking.ipynb #cell-006
 class CheckFailed(AssertionError):
     "An answer that is not right yet; a notebook shows it as one sentence, without a traceback."
 
     def _render_traceback_(self) -> list[str]:  # called by IPython
         return [f"Not yet: {self}"]
 
-# %% ../nbs/library/checking.ipynb #cell-008
+# %% ../nbs/library/checking.ipynb #cell-009
 def ask(
     f: Callable,  # the learner's function
     *args: Any,
@@ -39,7 +39,7 @@ def ask(
         raise CheckFailed(f"{name} returns nothing. Is there a `return`?")
     return found
 
-# %% ../nbs/library/checking.ipynb #cell-012
+# %% ../nbs/library/checking.ipynb #cell-013
 def as_array(x: Any) -> np.ndarray:  # of float64; CheckFailed where it is no array of numbers
     "A tensor, array, list or number as an array."
     try:
@@ -53,7 +53,7 @@ def alike(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     "Whether two arrays have one shape and differ by at most tolerance; NaN equals NaN."
     return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
 
-# %% ../nbs/library/checking.ipynb #cell-013
+# %% ../nbs/library/checking.ipynb #cell-014
 def agree(
     found: Any,  # the learner's answer: tensor, array, list or number
     expected: Any,  # the right one
@@ -78,7 +78,7 @@ def agree(
     problem = f"the answer{place}{entry} is {found[first]:.5g}, expected {expected[first]:.5g}"
     raise CheckFailed(problem)
 
-# %% ../nbs/library/checking.ipynb #cell-016
+# %% ../nbs/library/checking.ipynb #cell-017
 CHECKS: dict[str, list[str]] = {}  # {chapter: the names of its checks}
 DONE: set[str] = set()  # names of the checks that were passed
 
