@@ -153,6 +153,27 @@ def test_colab_cell(notebook, root, settings):
     assert len(found) == 1, "one cell, hidden from the documentation, installs the library in Colab"
     assert found[0].startswith("#| hide\n") and 'if "google.colab" in sys.modules:' in found[0]
     assert INSTALL.findall(found[0]) == [settings["git_url"]]
+    first = "".join(cells[0]["source"])
+    assert f"/blob/{settings['tag']}/{notebook.as_posix()})" in first, "a badge opens it there"
+
+
+def test_addresses_are_in_step(copy, settings):
+    "`make address` was run; and after a move no other address is left."
+    shutil.copytree(Path(__file__).parent, copy / "tests", ignore=shutil.ignore_patterns("__*"))
+    run = [sys.executable, "tests/address.py"]
+    done = subprocess.run(run, cwd=copy, capture_output=True, text=True)
+    assert done.stdout == "Everything is in step.\n", done.stdout + done.stderr
+    move = [*run, "--user", "x", "--repo", "y", "--tag", "v9"]
+    done = subprocess.run(move, cwd=copy, capture_output=True, text=True)
+    assert "nbs/course/00_tour.ipynb" in done.stdout, done.stderr
+    old = f"{settings['user']}/{settings['repo']}"
+    for place in ("README.md", "settings.ini", "pyproject.toml", "nbs", "adrec_nb"):
+        files = [copy / place] if (copy / place).is_file() else (copy / place).rglob("*.*")
+        for file in files:
+            if file.suffix in (".md", ".ini", ".toml", ".py", ".ipynb"):
+                assert old not in file.read_text(encoding="utf-8"), file
+    tour = json.loads(text(copy, "nbs/course/00_tour.ipynb"))["cells"]
+    assert "github/x/y/blob/v9/nbs/course/00_tour.ipynb" in "".join(tour[0]["source"])
 
 
 def test_readme_names_what_is_there(root, settings):
