@@ -21,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint lab app bench export address
+.PHONY: help install demo test lint lab app bench export address student
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ app: $(READY) ## serve the explorers as a page on this machine; the first start 
 export: $(READY) ## write adrec_nb/ from the notebooks, then clean the notebooks
 	@$(VENV)/bin/nbdev_export
 	@$(VENV)/bin/nbdev_clean
+
+student: $(READY) ## write the students' notebooks, without solutions: runs/student
+	@$(PY) teach/student.py runs/student
 
 address: $(READY) ## write links and Colab cells as settings.ini has them; a move: USER=x REPO=y TAG=z
 	@$(PY) tests/address.py $(if $(filter command line,$(origin USER)),--user $(USER)) \

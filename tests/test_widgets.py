@@ -1,4 +1,4 @@
-"The explorers under the ipywidgets that Colab ships; notebooks' own tests cover the installed one."
+"Explorers and chapters under Colab's packages; notebooks' own tests cover the installed ones."
 
 import os
 import subprocess
@@ -7,22 +7,30 @@ from pathlib import Path
 
 import pytest
 
-OLD = ["ipywidgets==7.7.5", "ipython_genutils"]  # the second is what the first still imports
+sys.path.insert(0, str(Path(__file__).parent))
+import colab
+
+ALONE = ("nbs/course/03_diffusion.ipynb", "nbs/course/07_collapse.ipynb")
 NOTEBOOKS = ("nbs/course/09_explorers.ipynb", "nbs/library/app.ipynb", "nbs/library/live.ipynb")
 
 
-def test_explorers_under_ipywidgets_7(root, tmp_path):
-    "All cells of these notebooks, callbacks fired, with ipywidgets 7.7 before the installed one."
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    install += ["--target", str(tmp_path / "old"), *OLD]
-    done = subprocess.run(install, capture_output=True, text=True)
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1]
-        pytest.skip(f"pip cannot fetch ipywidgets 7.7 here: {reason}")
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    "A folder with Colab's packages and the built wheel."
+    folder = tmp_path_factory.mktemp("colab") / "packages"
+    problem = colab.install(folder)
+    if problem:
+        reason = problem.strip().splitlines()[-1]
+        pytest.skip(f"pip cannot fetch Colab's packages here: {reason}")
+    return folder
+
+
+def test_explorers_under_ipywidgets_7(root, packages, tmp_path):
+    "All cells of these notebooks, callbacks fired, with Colab's packages before the installed ones."
     scripts = Path(sys.executable).parent
     env = os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     env |= {"PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
-    env |= {"PYTHONPATH": str(tmp_path / "old"), "ADREC_NB_RUNS": str(tmp_path / "runs")}
+    env |= {"PYTHONPATH": str(packages), "ADREC_NB_RUNS": str(tmp_path / "runs")}
     captured = dict(cwd=root, env=env, capture_output=True, text=True)
     version = [sys.executable, "-c", "import ipywidgets; print(ipywidgets.__version__)"]
     assert subprocess.run(version, check=True, **captured).stdout.startswith("7.7")
@@ -30,3 +38,9 @@ def test_explorers_under_ipywidgets_7(root, tmp_path):
         command = [str(scripts / "nbdev_test"), "--path", notebook, "--do_print"]
         done = subprocess.run(command, timeout=600, **captured)
         assert done.returncode == 0 and "Success." in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("notebook", ALONE)
+def test_alone_as_in_colab(notebook, root, packages, tmp_path):
+    "In an empty folder, with the built wheel; `python tests/colab.py` runs all of them so."
+    assert colab.run(root / notebook, packages, tmp_path) == ""
