@@ -42,10 +42,12 @@ def install(folder):
     wheel = ["wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     with tempfile.TemporaryDirectory() as built:
         source = Path(built) / "source"
-        for name in ("adrec_nb", "data"):
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md", "LICENSE", "settings.ini"):
-            shutil.copy(ROOT / name, source)
+        files = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+        files += [*(ROOT / "adrec_nb").glob("*.py"), *(ROOT / "data").glob("*.toml")]
+        for file in files:
+            place = source / file.relative_to(ROOT)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, place)
         subprocess.run([*pip, *wheel, built, str(source)], check=True, stdout=sys.stderr)
         (own,) = Path(built).glob("*.whl")
         command = [*pip, "install", "--target", str(folder)]
@@ -76,7 +78,7 @@ def run(notebook, packages, folder):
 def main():
     "Install once, run one after the other."
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="all of course and labs if left out")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="those of course and labs by default")
     wanted = parser.parse_args().notebooks
     wanted = wanted or [*(ROOT / "nbs").glob("course/*"), *(ROOT / "nbs").glob("labs/*.ipynb")]
     failed = 0

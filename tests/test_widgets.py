@@ -26,7 +26,7 @@ def packages(tmp_path_factory):
 
 
 def test_explorers_under_ipywidgets_7(root, packages, tmp_path):
-    "All cells of these notebooks, callbacks fired, with Colab's packages before the installed ones."
+    "All cells of these notebooks, callbacks fired, with Colab's packages before ours."
     scripts = Path(sys.executable).parent
     env = os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
     env |= {"PATH": f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"}
