@@ -27,7 +27,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = (
     "ipywidgets==7.7.1",
     "ipython==7.34.0",
-    "ipython_genutils",  # which ipywidgets 7 still imports
+    "ipython_genutils",  # ipywidgets 7 still imports it; the next four: IPython 7 and pandas 2
+    "backcall",
+    "decorator",
+    "pickleshare",
+    "pytz",
     "pandas==2.2.3",
     "matplotlib==3.10.0",
     "numpy==2.1.3",
@@ -51,7 +55,8 @@ def install(folder):
         subprocess.run([*pip, *wheel, built, str(source)], check=True, stdout=sys.stderr)
         (own,) = Path(built).glob("*.whl")
         command = [*pip, "install", "--target", str(folder)]
-        subprocess.run([*command, "--no-deps", str(own)], check=True)
+        command += ["--no-deps"]
+        subprocess.run([*command, str(own)], check=True)
         done = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
     return done.stderr if done.returncode else ""
 
@@ -70,7 +75,7 @@ def run(notebook, packages, folder):
     client = NotebookClient(nb, timeout=SECONDS, kernel_name="python3", resources=where)
     try:
         client.execute(env=os.environ | env)
-    except (CellExecutionError, CellTimeoutError) as error:
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
         return strip_ansi(str(error))
     return ""
 
@@ -78,7 +83,7 @@ def run(notebook, packages, folder):
 def main():
     "Install once, run one after the other."
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="those of course and labs by default")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="course and labs by default")
     wanted = parser.parse_args().notebooks
     wanted = wanted or [*(ROOT / "nbs").glob("course/*"), *(ROOT / "nbs").glob("labs/*.ipynb")]
     failed = 0
