@@ -6,7 +6,7 @@
 __all__ = ['plain_singular_values', 'effective_rank', 'plot_spectra', 'plot_spectra_history', 'spectrum_report',
            'collapse_report', 'KINDS', 'label_share', 'marchenko_pastur', 'matched_noise', 'singular_values']
 
-# %% ../nbs/course/07_collapse.ipynb #cell-003
+# %% ../nbs/course/07_collapse.ipynb #70346a56
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,7 +19,7 @@ from .spectrum_axes import draw_stages, draw_tables
 
 _all_ = ["KINDS", "label_share", "marchenko_pastur", "matched_noise", "singular_values"]
 
-# %% ../nbs/course/07_collapse.ipynb #cell-009
+# %% ../nbs/course/07_collapse.ipynb #6a634258
 def plain_singular_values(
     E: np.ndarray,  # item table (N, D) without its padding row
     kind: str = "raw",  # "raw", "centred" or "standardised"
@@ -31,7 +31,7 @@ def plain_singular_values(
         E = E / E.std(0)  # (N, D)
     return np.linalg.svd(E, compute_uv=False)
 
-# %% ../nbs/course/07_collapse.ipynb #cell-015
+# %% ../nbs/course/07_collapse.ipynb #60b11761
 def effective_rank(
     s,  # (k,) singular values of a table, in any order
 ) -> float:  # between 1 and k; 0 for a table of zeros, which has no direction at all
@@ -49,7 +49,7 @@ def effective_rank(
     p = p[p > 0]
     return float(np.exp(-(p * np.log(p)).sum()))
 
-# %% ../nbs/course/07_collapse.ipynb #cell-023
+# %% ../nbs/course/07_collapse.ipynb #9c6c9d9f
 def _words(s):  # what the legend says of a spectrum
     return f"effective rank {effective_rank(s):.1f}"
 
@@ -62,7 +62,7 @@ def plot_spectra(
     "Spectra on log axes over the noise curve of their shape. ValueError for no table or no shape."
     return draw_tables(tables, kind, shape, _words)
 
-# %% ../nbs/course/07_collapse.ipynb #cell-029
+
 def plot_spectra_history(
     spectra: Mapping,  # (stage, epoch) -> {kind: singular values}, as a run records them
     shape: tuple[int, int],  # (N, D) of the item table
@@ -72,7 +72,7 @@ def plot_spectra_history(
     "One panel a stage, first epoch dark, last one bright. ValueError if empty or misshapen."
     return draw_stages(spectra, shape, kind, stages or {}, _words)
 
-# %% ../nbs/course/07_collapse.ipynb #cell-033
+# %% ../nbs/course/07_collapse.ipynb #6b90b636
 def spectrum_report(
     spectra: Mapping,  # kind -> singular values, all three kinds
     shape: tuple[int, int],  # (N, D) of the table
@@ -89,7 +89,7 @@ def spectrum_report(
     row |= against_noise(spectra["standardised"], n, d)
     return pd.Series(row, dtype=np.float64)
 
-# %% ../nbs/course/07_collapse.ipynb #cell-035
+# %% ../nbs/course/07_collapse.ipynb #4c05344a
 def collapse_report(
     E,  # item table (N, D) without its padding row: array or tensor, any float type, any device
     labels=None,  # N labels, or N tuples of labels: adds label_share and label_share_by_chance

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MarchenkoPastur', 'marchenko_pastur', 'matched_noise', 'noise_distance', 'against_noise', 'noise_factor']
 
-# %% ../nbs/library/noise_law.ipynb #cell-003
+# %% ../nbs/library/noise_law.ipynb #99bacc4c
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 
 from .spectra import centred_factor
 
-# %% ../nbs/library/noise_law.ipynb #cell-006
+# %% ../nbs/library/noise_law.ipynb #a4796b4a
 def _upper_mass(angle, ratio):
     root = np.sqrt(ratio)
     arc = np.arctan(abs(1 - root) / (1 + root) * np.tan(angle / 2))
@@ -29,7 +29,7 @@ def _angle_of(mass, ratio):
         low, high = np.where(short, middle, low), np.where(short, high, middle)
     return high
 
-# %% ../nbs/library/noise_law.ipynb #cell-010
+# %% ../nbs/library/noise_law.ipynb #99f3e86c
 def _density(
     law,
     x,  # numbers of any shape
@@ -52,7 +52,7 @@ def _cdf(
     above = _upper_mass(np.arccos(np.clip(cosine, -1, 1)), law.ratio)
     return np.where(x < 0, 0.0, np.clip(1 - above, 0, 1))
 
-# %% ../nbs/library/noise_law.ipynb #cell-011
+# %% ../nbs/library/noise_law.ipynb #5f93d968
 def _quantile(
     law,
     p,  # numbers from 0 to 1
@@ -71,7 +71,7 @@ def _noise_curve(law) -> np.ndarray:  # (min(n, d),)
     k = np.arange(min(law.n, law.d))
     return np.sqrt(law.n * law.quantile(1 - (k + 0.5) / law.d))
 
-# %% ../nbs/library/noise_law.ipynb #cell-012
+# %% ../nbs/library/noise_law.ipynb #276baa24
 @dataclass(frozen=True)
 class MarchenkoPastur:
     "Eigenvalues of E'E/n for an (n, d) table of independent entries; made by `marchenko_pastur`."
@@ -89,7 +89,7 @@ class MarchenkoPastur:
     quantile = _quantile
     noise_curve = _noise_curve
 
-# %% ../nbs/library/noise_law.ipynb #cell-013
+# %% ../nbs/library/noise_law.ipynb #bca1357c
 def marchenko_pastur(
     n: int,  # rows of the table
     d: int,  # columns
@@ -112,7 +112,7 @@ def matched_noise(
     "The law of pure noise with the table's shape and energy. ValueError for a table of zeros."
     return marchenko_pastur(n, d, float(np.square(s).sum()) / (n * d))
 
-# %% ../nbs/library/noise_law.ipynb #cell-027
+# %% ../nbs/library/noise_law.ipynb #3c5900a5
 def noise_distance(
     eigenvalues,  # (d,) all eigenvalues of E'E/n, zeros included
     law: MarchenkoPastur,  # what they are compared with
@@ -126,7 +126,7 @@ def noise_distance(
     below = np.searchsorted(values, x, "left") / len(values)
     return float(max(np.abs(up_to - at).max(), np.abs(before - below).max()))
 
-# %% ../nbs/library/noise_law.ipynb #cell-032
+# %% ../nbs/library/noise_law.ipynb #d567abc3
 def against_noise(
     s: np.ndarray,  # standardised singular values of a table
     n: int,  # its rows
@@ -140,7 +140,7 @@ def against_noise(
     row = {"outliers": int(above.sum()), "outlier_energy": float(e[above].sum() / e.sum())}
     return row | {"noise_distance": noise_distance(np.r_[e, np.zeros(d - len(e))], law)}
 
-# %% ../nbs/library/noise_law.ipynb #cell-035
+# %% ../nbs/library/noise_law.ipynb #cd1612d6
 def noise_factor(
     n: int,  # rows
     d: int,  # columns

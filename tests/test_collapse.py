@@ -6,7 +6,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from adrec_nb.collapse import collapse_report, effective_rank, plot_spectra, plot_spectra_history
-from adrec_nb.collapse import marchenko_pastur, table_spectra
+from adrec_nb.collapse import marchenko_pastur, plain_singular_values, table_spectra
 from adrec_nb.spectra import KINDS, singular_values
 from adrec_nb.diagnosis import verdict, verdict_from_spectra
 
@@ -84,6 +84,42 @@ def test_report_of_a_tensor():
     np.testing.assert_array_equal(collapse_report(tensor, GROUP), before)
     np.testing.assert_allclose(collapse_report(tensor.float(), GROUP), before, rtol=1e-5)
     np.testing.assert_allclose(collapse_report(tensor.bfloat16(), GROUP), before, rtol=2e-2)
+
+
+def test_planted_singular_values_come_back():
+    planted = np.r_[5, 4, 3, 2, 1, np.zeros(27)]
+    E = orthonormal(200, 32, 1) * planted @ orthonormal(32, 32, 2)
+    np.testing.assert_allclose(singular_values(E), planted, atol=1e-12)
+
+
+def test_what_is_taken_out_first_sees_through_a_disguise():
+    scaled = NOISE * np.exp(1.5 * RNG.normal(size=D))
+    turned, shuffled = CLUSTERS @ orthonormal(D, D, 3), RNG.permutation(CLUSTERS)
+    shifted = CLUSTERS + 2 * RNG.normal(size=D)
+    pairs = [(shifted, CLUSTERS, "centred"), (scaled, NOISE, "standardised")]
+    pairs += [(turned, CLUSTERS, "raw"), (turned, CLUSTERS, "centred")]
+    for other, original, kind in pairs + [(shuffled, CLUSTERS, kind) for kind in KINDS]:
+        expected = singular_values(original, kind)
+        np.testing.assert_allclose(singular_values(other, kind), expected)
+    assert singular_values(shifted)[0] > 5 * singular_values(CLUSTERS)[0]
+
+
+def test_fast_and_plain_singular_values():
+    for E in (NOISE, CLUSTERS, NOISE + 1, 0.01 * CLUSTERS):
+        for kind in KINDS:
+            fast, plain = singular_values(E, kind), plain_singular_values(E, kind)
+            np.testing.assert_allclose(fast, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_one_measure_can_be_fooled():
+    "A narrow table under noise has the effective rank of the clusters, and a shuffled one all."
+    narrow = RNG.normal(size=(N, 4)) @ RNG.normal(size=(4, D)) + 2 * RNG.normal(size=(N, D))
+    mine, healthy = collapse_report(narrow, GROUP), collapse_report(CLUSTERS, GROUP)
+    name, top = "effective_rank_centred", "energy_top4_centred"
+    assert mine[name] > healthy[name] - 5 and mine[top] > 2 * healthy[top]
+    ruined = collapse_report(RNG.permutation(CLUSTERS), GROUP)
+    np.testing.assert_allclose(ruined[:-2], healthy[:-2])
+    assert ruined["label_share"] < 2 * ruined["label_share_by_chance"] < healthy["label_share"]
 
 
 def test_plots_draw_the_numbers():

@@ -551,6 +551,13 @@ def test_the_plain_rules_give_the_same_ml_100k():
     assert len(ds.item_labels) == len(ds.item_names) == 1_009
 
 
+def test_another_threshold_gives_another_ml_100k():
+    log = read_interactions(sources.fetch_files("ml-100k")["interactions"])
+    ds = build_sequences(log, min_rating=None, k_core=10)
+    assert (ds.n_users, ds.n_items) == (943, 1_152)
+    assert min(ds.sequences.lengths.min(), np.bincount(ds.sequences.items)[1:].min()) == 10
+
+
 # ---- data sets of one's own ----
 
 
