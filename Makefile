@@ -21,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint lab app bench export address student
+.PHONY: help install demo test lint lab app bench export address student slides
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ export: $(READY) ## write adrec_nb/ from the notebooks, then clean the notebooks
 
 student: $(READY) ## write the students' notebooks, without solutions: runs/student
 	@$(PY) teach/student.py runs/student
+
+slides: $(READY) ## write the slides of each teaching plan and the handout: runs/slides
+	@$(PY) teach/slides.py runs/slides
 
 address: $(READY) ## write links and Colab cells as settings.ini has them; a move: USER=x REPO=y TAG=z
 	@$(PY) tests/address.py $(if $(filter command line,$(origin USER)),--user $(USER)) \

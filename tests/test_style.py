@@ -10,7 +10,7 @@ from statistics import median
 import pytest
 
 WIDTH = 100  # characters of a line
-CELLS = 45  # of a chapter
+CELLS = 45  # of a chapter, before its summary, question and exercises
 LONGEST = 25  # lines of a code cell in course and labs, blank ones and directives not counted
 USUAL, LONG = 4, 15  # median and 95 % of the code cells' lines in course and labs
 LARGEST = 300 * 1024  # bytes of a notebook, outputs included
@@ -100,7 +100,9 @@ def test_cells_of_a_notebook(notebook, root):
     if wing == "library":  # the engineering: a class stays in one cell
         return
     if wing == "course":
-        assert len(cells_of(path)) <= CELLS
+        sources = [source_of(cell) for cell in cells_of(path)]
+        ends = [n for n, one in enumerate(sources) if one.startswith("## What you have seen")]
+        assert ends and ends[0] <= CELLS
     counts = {number: code_lines(source) for number, source in code_of(path).items()}
     assert {number: count for number, count in counts.items() if count > LONGEST} == {}
 
