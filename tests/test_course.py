@@ -97,7 +97,7 @@ def test_frame_at_the_end(framed):
     assert len(re.findall(r"^- ", part(text, "What you have seen"), re.M)) >= 3
     question = part(text, "A question")
     assert question.count("<details>") == question.count("</details>") >= 3
-    assert all(len(one) > 60 for one in re.findall(r"</summary>(.*?)</details>", question, re.S))
+    assert all(len(one) > 30 for one in re.findall(r"</summary>(.*?)</details>", question, re.S))
     assert re.search(r"\]\(.*\.ipynb\)", source_of(framed[-1])), "the last cell links on"
 
 
