@@ -6,7 +6,7 @@
 __all__ = ['METRICS', 'AS_USUAL', 'hit', 'discounted_gain', 'reciprocal', 'needs_page', 'user_values', 'sorted_places', 'measure',
            'evaluate', 'compare', 'Comparison', 'Metrics', 'Setting', 'compare_table']
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-003
+# %% ../nbs/course/06_evaluation.ipynb #db7bac6c
 import inspect
 
 import numpy as np
@@ -17,7 +17,7 @@ from .ranking import hidden_items, model_places
 
 _all_ = ["Comparison", "Metrics", "Setting", "compare_table"]  # public here too
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-006
+# %% ../nbs/course/06_evaluation.ipynb #149478b6
 def hit(places: np.ndarray, k: float) -> np.ndarray:
     "HR: 1 where the hidden item is on a page of k. With one hidden item it is also the recall."
     return np.where(places <= k, 1.0, 0.0)
@@ -35,13 +35,13 @@ def reciprocal(places: np.ndarray, k: float = np.inf) -> np.ndarray:
 
 METRICS = {"HR": hit, "NDCG": discounted_gain, "MRR": reciprocal}  # (places, k) -> values (n,)
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-007
+# %% ../nbs/course/06_evaluation.ipynb #5877d257
 def needs_page(kind: str) -> bool:
     "Whether a metric of this name wants an @k: its function gives k no default."
     _, k = inspect.signature(METRICS[kind]).parameters.values()
     return k.default is k.empty
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-009
+# %% ../nbs/course/06_evaluation.ipynb #a1769708
 def user_values(
     places,  # place of each user's hidden item, from 1; halves come from ties (n,)
     metric: str,  # a name in METRICS and @k, any whole k: "HR@10"; "MRR" alone
@@ -55,7 +55,7 @@ def user_values(
         raise ValueError(f"metric {metric!r}: use {', '.join(METRICS)} and @k, k whole, from 1")
     return METRICS[kind](places, int(k))
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-013
+# %% ../nbs/course/06_evaluation.ipynb #1a2bec77
 def sorted_places(
     scores,  # one score an item, column 0 for padding (n, N+1)
     targets,  # the hidden item of each user (n,)
@@ -68,7 +68,7 @@ def sorted_places(
         places.append((found[0] + found[-1]) / 2)
     return np.array(places)  # (n,)
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-022
+# %% ../nbs/course/06_evaluation.ipynb #1804386d
 AS_USUAL = Setting()  # the test items, seen items kept, a mean over users
 
 
@@ -87,7 +87,7 @@ def measure(
     names += [kind for kind in METRICS if not needs_page(kind)]
     return Metrics({name: user_values(places, name) for name in names}, places, how, targets)
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-029
+# %% ../nbs/course/06_evaluation.ipynb #effde623
 def evaluate(
     model,  # has user_vectors(histories, steps, generator) and item_table, or score and n_items
     ds: SequenceDataset,  # the data set
@@ -110,7 +110,7 @@ def evaluate(
         raise ValueError(f"user {user} of split {split!r}: a score is not a finite number")
     return measure(places, ks, how, targets)
 
-# %% ../nbs/course/06_evaluation.ipynb #cell-033
+# %% ../nbs/course/06_evaluation.ipynb #c1d92485
 def compare(
     a: Metrics,  # the first model's
     b: Metrics,  # the second model's, over the same users
