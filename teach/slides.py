@@ -9,7 +9,9 @@ cannot drift apart. A slide begins with `## Title` and has a line `plans: 50 90 
 """
 
 import argparse
+import base64
 import html
+import io
 import re
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ import nbformat
 from jinja2 import Template
 from nbconvert.filters import Highlight2HTML
 from nbconvert.filters.markdown_mistune import MarkdownWithMath
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -73,10 +76,14 @@ def find(kind, source):
     return found[number - 1]
 
 
-def described(picture, words):
-    "A picture with an alternative text, and large."
-    without = re.sub(r' (alt|width|height|style)="[^"]*"', "", picture)
-    return without.replace("<img", f'<img alt="{html.escape(words, quote=True)}"', 1)
+def framed(picture, words):
+    "A picture with an alternative text; below the words where it is twice as wide as high."
+    data = re.search(r"base64,([^\"]+)", picture)[1]
+    width, height = Image.open(io.BytesIO(base64.b64decode(data))).size
+    kind = ' class="wide"' if width > 1.9 * height else ""
+    alone = re.sub(r' (alt|width|height|style)="[^"]*"', "", picture)
+    alone = alone.replace("<img", f'<img alt="{html.escape(words, quote=True)}"', 1)
+    return f"<figure{kind}>{alone}</figure>"
 
 
 def read_slide(text):
@@ -88,7 +95,7 @@ def read_slide(text):
     body = f"<div class=\"words\">{words}</div>"
     for kind, value in fields:
         if kind == "figure":
-            body += f"<figure>{described(find(kind, value), title)}</figure>"
+            body += framed(find(kind, value), title)
         if kind == "code":
             body += find(kind, value)
     plans = " ".join(value for kind, value in fields if kind == "plans").split()
