@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['recorded', 'spectrum_controls', 'SpectrumExplorer']
 
-# %% ../nbs/course/09_explorers.ipynb #cell-004
+# %% ../nbs/course/09_explorers.ipynb #6ca451ef
 from types import SimpleNamespace
 
 import ipywidgets as widgets
@@ -19,7 +19,7 @@ from .frame import Explorer, dropdown, labelled, value_slider
 from .plots_spectra import check_noted, curve_table, plot_curves, run_curves, verdict_table
 from .spectra import KINDS
 
-# %% ../nbs/course/09_explorers.ipynb #cell-015
+# %% ../nbs/course/09_explorers.ipynb #51b7a5c7
 def recorded(
     run,  # a Run
 ) -> SimpleNamespace:  # .config, .stages, .spectra
@@ -27,7 +27,7 @@ def recorded(
     check_noted(run)
     return SimpleNamespace(config=run.config, stages=run.stages, spectra=run.spectra)
 
-# %% ../nbs/course/09_explorers.ipynb #cell-018
+# %% ../nbs/course/09_explorers.ipynb #147fe7c7
 def spectrum_controls(runs: dict) -> dict:  # name -> as `recorded`; name -> control
     "Which runs, stages and epoch; how the table is taken; which axes. ValueError without a run."
     if not runs:
@@ -44,7 +44,7 @@ def spectrum_controls(runs: dict) -> dict:  # name -> as `recorded`; name -> con
         controls[name] = labelled(widgets.Checkbox, text, value=True)
     return controls
 
-# %% ../nbs/course/09_explorers.ipynb #cell-019
+# %% ../nbs/course/09_explorers.ipynb #d901ddab
 class SpectrumExplorer(Explorer):
     "Spectra of runs by stage and epoch, and their measures. ValueError without a run."
 
