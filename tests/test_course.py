@@ -105,16 +105,23 @@ def test_frame_at_the_end(framed):
 
 
 def exercises(cells):
-    "(text, stub, solution, check) of each exercise."
+    "(text, stub, solution, check) of each exercise; a text and a solution may fill several cells."
     found = []
     for number, cell in enumerate(cells):
-        if "stub" in tags(cell):
-            text = next(
-                source_of(one) for one in cells[number::-1] if one["cell_type"] == "markdown"
-            )
-            found.append((text, *map(source_of, cells[number : number + 3])))
-            assert "solution" in tags(cells[number + 1]), f"cell {number + 1} is no solution"
+        if "stub" not in tags(cell):
+            continue
+        before = prose(cells[:number])
+        text = before[before.rindex("\n### ") + 1 :]
+        end = next(n for n in range(number + 1, len(cells)) if "solution" not in tags(cells[n]))
+        solution = "\n\n".join(map(source_of, cells[number + 1 : end]))
+        assert solution, f"no solution after cell {number}"
+        found.append((text, source_of(cell), solution, source_of(cells[end])))
     return found
+
+
+def functions_of(code):
+    "The names of the functions and classes that a cell defines."
+    return {node.name for node in ast.parse(code).body if hasattr(node, "name")}
 
 
 def test_exercises(framed):
@@ -127,9 +134,8 @@ def test_exercises(framed):
         assert LEVEL.search(text), title
         assert "<summary>Hint</summary>" in text, title
         assert re.search(r"^check_\w+\(", check, re.M), title
-        names = [[node.name for node in ast.parse(code).body if hasattr(node, "name")]
-                 for code in (stub, solution)]
-        assert names[0] and set(names[0]) <= set(names[1]), title
+        asked, answered = map(functions_of, (stub, solution))
+        assert asked and asked <= answered, title
 
 
 def imported(cells):
@@ -171,6 +177,8 @@ def test_students_notebooks(root, tmp_path):
         teachers = cells_of(root / "nbs" / path.relative_to(tmp_path))
         stubs = [number for number, cell in enumerate(mine) if "stub" in tags(cell)]
         upto = stubs[0] if stubs else len(mine)
-        code = [[source_of(cell) for cell in cells[:upto] if cell["cell_type"] == "code"]
-                for cells in (mine, teachers)]
+        code = [
+            [source_of(cell) for cell in cells[:upto] if cell["cell_type"] == "code"]
+            for cells in (mine, teachers)
+        ]
         assert code[0] == code[1]
