@@ -11,7 +11,7 @@ import torch.nn as nn
 
 # %% ../nbs/course/02_backbone.ipynb #5225a1be
 def causal_mask(length: int) -> torch.Tensor:  # bool (L, L)
-    "True where place i (row) may look at place j (column): not later than itself."
+    "True where position i (row) may look at position j (column): not later than itself."
     return torch.ones(length, length, dtype=torch.bool).tril()
 
 
@@ -20,7 +20,7 @@ def attention_weights(
     k: torch.Tensor,  # (B, H, L, d)
     mask: torch.Tensor,  # bool, broadcast to (B, H, L, L)
 ) -> torch.Tensor:  # (B, H, L, L), each row sums to 1
-    "How much each place listens to each other one (Vaswani et al. 2017)."
+    "How much each position listens to each other one (Vaswani et al. 2017)."
     logits = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5  # (B, H, L, L)
     return logits.masked_fill(~mask, -torch.inf).softmax(-1)
 
@@ -95,7 +95,7 @@ def padded_mask(
     items: torch.Tensor,  # int (B, L), zeros on the left
     padding: str = "mask",  # "mask": real items do not see padding; "sink": they do
 ) -> torch.Tensor:  # bool (B, 1, L, L)
-    "Who may look at whom in padded rows; a padding place sees the padding up to itself."
+    "Who may look at whom in padded rows; a padding position sees the padding up to itself."
     causal = causal_mask(items.shape[1]).to(items.device)  # (L, L)
     if padding == "sink":
         return causal.expand(len(items), 1, -1, -1)

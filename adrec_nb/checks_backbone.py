@@ -17,10 +17,10 @@ from .checking import CheckFailed, agree, ask, exercise
 # %% ../nbs/library/checks_backbone.ipynb #9184255a
 def band(
     length: int,
-    before: int,  # places before itself that are seen
-    after: int = 0,  # places after itself
+    before: int,  # positions before itself that are seen
+    after: int = 0,  # positions after itself
 ) -> torch.Tensor:  # bool (length, length)
-    "True where place i may look at place j."
+    "True where position i may look at position j."
     whole = torch.ones(length, length, dtype=torch.bool)
     return whole.tril(after) & whole.triu(-before)
 
@@ -33,12 +33,12 @@ def check_window_mask(
     for length, width in ((7, 3), (5, 1), (6, 6), (8, 5)):
         right = band(length, width - 1)
         mistakes = {
-            "the window is one place too wide: it counts the place itself": band(length, width),
+            "the window is one position too wide: it counts itself": band(length, width),
             "rows are who looks, columns who is looked at: this is the other way round": right.T,
             "nothing later may be seen": band(length, width - 1, width - 1),
             "True means that it may look; this is the opposite": ~right,
-            "look back `width - 1` places only, not at all of them": causal_mask(length),
-            "a place also looks at itself": band(length, width - 1) & ~torch.eye(length).bool(),
+            "look back `width - 1` positions only, not at all of them": causal_mask(length),
+            "a position also looks at itself": band(length, width - 1) & ~torch.eye(length).bool(),
         }
         found = ask(window_mask, length, width)
         agree(found, right, mistakes, f"length = {length}, width = {width}")
@@ -70,17 +70,17 @@ def check_one_head(
         logits, causal = q @ k.T, causal_mask(length)
         open_weights = (logits / d**0.5).softmax(-1)
         mistakes = {
-            "the future is seen: set the logits of later places to minus infinity": open_weights
+            "the future is seen: set the logits of later positions to minus infinity": open_weights
             @ v,
             "the logits are not divided by the root of d": head(logits, v, 1.0),
             "divide by the root of d, the width of the head, not of D": head(
                 logits, v, width**0.5
             ),
             "divide by the root of d, not by d": head(logits, v, d),
-            "the softmax goes over the places looked at, the last axis": head(
+            "the softmax goes over the positions looked at, the last axis": head(
                 logits, v, d**0.5, axis=0
             ),
-            "questions and keys are exchanged": head(logits.T, v, d**0.5),
+            "queries and keys are exchanged": head(logits.T, v, d**0.5),
             "mask the logits before the softmax: the weights no longer sum to 1": (
                 open_weights * causal
             )
@@ -90,7 +90,10 @@ def check_one_head(
             ),
         }
         right = attention_weights(q, k, causal) @ v
-        agree(ask(one_head, x, *w), right, mistakes, f"L = {length}, D = {width}, d = {d}")
+        found = ask(one_head, x, *w)
+        if torch.is_tensor(found) and found.isnan().any():
+            raise CheckFailed("the answer holds nan: a position also sees itself, even the first")
+        agree(found, right, mistakes, f"L = {length}, D = {width}, d = {d}")
 
 # %% ../nbs/library/checks_backbone.ipynb #c15314a1
 def known_functions() -> dict:  # name -> (function (L, D) -> (L, D), the answer for L = 5)
@@ -109,13 +112,13 @@ def known_functions() -> dict:  # name -> (function (L, D) -> (L, D), the answer
         return (x - x.mean(0)) / x.std(0)
 
     def one_number(x):
-        return torch.cat([x[:, :1].cumsum(0), torch.zeros_like(x[:, 1:])], 1)
+        return torch.cat([torch.zeros_like(x[:, 1:]), x[:, -1:].cumsum(0)], 1)
 
     return {
         "a causal network": (causal, causal_mask(5)),
-        "one that looks a place ahead": (ahead, band(5, 0, 1)),
-        "a norm over all places": (over_places, band(5, 5, 5)),
-        "one that works on each place alone": (torch.tanh, band(5, 0)),
+        "one that looks a position ahead": (ahead, band(5, 0, 1)),
+        "a norm over all positions": (over_places, band(5, 5, 5)),
+        "one that works on each position alone": (torch.tanh, band(5, 0)),
         "one that answers with a single number": (one_number, causal_mask(5)),
     }
 
@@ -134,7 +137,7 @@ def check_who_moves(
         mistakes = {
             "rows are who moves, columns what was changed: this is the other way round": right.T,
             "True means that it moves; this is the opposite": ~right,
-            "a place moves if any of its numbers does, not only if all do": torch.zeros(5, 5),
+            "a position moves if any of its numbers does, not only if all do": torch.zeros(5, 5),
             "look at every pair: this is the causal mask, whatever f does": causal_mask(5),
             "that f was not asked: everything is True": torch.ones(5, 5),
         }
@@ -150,7 +153,7 @@ def behind_copies(
     n_pads: int,
     added: float = 0.0,  # to the logit of every copy
 ) -> torch.Tensor:  # (L, d)
-    "Causal attention with the padding places in full."
+    "Causal attention with the padding positions in full."
     pads = (q @ k_pad / q.shape[-1] ** 0.5 + added)[:, None].expand(-1, n_pads)  # (L, n_pads)
     own = (q @ k.T / q.shape[-1] ** 0.5).masked_fill(~causal_mask(len(q)), -torch.inf)
     weights = torch.cat([pads, own], 1).softmax(-1)  # (L, n_pads + L)
@@ -164,7 +167,8 @@ def sink_mistakes(
     "What the likeliest mistakes give."
     m, d = torch.tensor(float(n_pads)), given[0].shape[-1]
     q, k, v, k_pad, v_pad = given
-    later = (q @ torch.cat([k_pad[None], k]).T / d**0.5).softmax(-1)
+    open_logits = q @ torch.cat([k_pad[None], k]).T / d**0.5  # (L, 1 + L)
+    open_logits[:, 0] += m.log()
     return {
         "the log of n_pads is missing from its logit": behind_copies(*given, 1),
         "add the log of n_pads, not n_pads": behind_copies(*given, 1, float(n_pads)),
@@ -175,7 +179,7 @@ def sink_mistakes(
             q, k, v, k_pad, 0 * v_pad, n_pads
         ),
         "the padding is not seen at all": behind_copies(*given, 0),
-        "the history itself stays causal": later @ torch.cat([v_pad[None], v]),
+        "the history itself stays causal": open_logits.softmax(-1) @ torch.cat([v_pad[None], v]),
     }
 
 # %% ../nbs/library/checks_backbone.ipynb #8aa5176c
@@ -197,4 +201,6 @@ def check_one_sink(
             words = "without padding, n_pads = 0, nothing may be added"
             mistakes = {words: behind_copies(*given, 1)}
         agree(found, right, mistakes, f"n_pads = {n_pads}")
-    agree(ask(one_sink, *given, 10**7), given[-1].expand(5, -1), where="n_pads = 10,000,000")
+    found = ask(one_sink, *given, 10**7)
+    words = "ten million copies no longer add up: use one token with the log of n_pads"
+    agree(found, given[-1].expand(5, -1), {words: found}, "n_pads = 10,000,000")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['kept', 'in_rounds', 'check_core', 'asked', 'part_problem', 'check_examples', 'rows_of_next_fit', 'check_next_fit',
-           'three_splits', 'leaks', 'check_count_leaks']
+           'random_splits', 'leaks', 'check_count_leaks']
 
 # %% ../nbs/library/checks_data.ipynb #2325c79a
 from collections import Counter
@@ -127,7 +127,9 @@ def check_examples(
         for which, (inputs, target) in right.items():
             part = found[which]
             if not isinstance(part, tuple) or len(part) != 2:
-                raise CheckFailed(f"'{which}' is a pair: inputs and what is asked")
+                raise CheckFailed(f"'{which}' is a tuple of two: inputs and what is asked")
+            if which != "train" and np.ndim(part[1]):
+                raise CheckFailed(f"'{which}' asks for one item number, not a list")
             mine, goal = np.ravel(part[0]).astype(int).tolist(), np.ravel(part[1]).astype(int)
             if mine != inputs or goal.tolist() != np.ravel(target).tolist():
                 problem = part_problem(which, mine, goal.tolist(), history, max_len)
@@ -171,10 +173,10 @@ def check_next_fit(
         agree(found, right, mistakes, f"{lengths}, rows of {max_len}")
 
 # %% ../nbs/library/checks_data.ipynb #e9285d0f
-def three_splits(
+def random_splits(
     seed: int,
 ) -> dict:  # name -> (train, test), tables of user and timestamp
-    "A random split, leave one out, and a cut through time."
+    "A random split, leave one out, a cut through time; and a random one with ties."
     draw = np.random.default_rng(seed)
     user = np.arange(200) % 20
     log = pd.DataFrame({"user": user, "timestamp": 30 * user + draw.permutation(2000)[:200]})
@@ -183,15 +185,18 @@ def three_splits(
     chance = pd.Series(draw.random(200) < 0.2, log.index)
     after = log["timestamp"] >= log["timestamp"].quantile(0.8)
     parts = {"a random split": chance, "leave one out": last, "a cut through time": after}
-    return {name: (log[~test], log[test]) for name, test in parts.items()}
+    splits = {name: (log[~test], log[test]) for name, test in parts.items()}
+    coarse = log.assign(timestamp=log["timestamp"] // 50)
+    return splits | {"a random split with ties": (coarse[~chance], coarse[chance])}
 
 
 def leaks(
     train: pd.DataFrame,  # user, timestamp
     test: pd.DataFrame,  # the same
+    or_equal: bool = False,  # count events of the same moment as well; moments are whole numbers
 ) -> tuple[int, int]:
     "Test events with a later training event of the same user, and of anybody."
-    later = train["timestamp"].to_numpy()[None] > test["timestamp"].to_numpy()[:, None]
+    later = train["timestamp"].to_numpy()[None] > test["timestamp"].to_numpy()[:, None] - or_equal
     same = train["user"].to_numpy()[None] == test["user"].to_numpy()[:, None]  # (test, train)
     return int((later & same).any(1).sum()), int(later.any(1).sum())
 
@@ -200,9 +205,9 @@ def leaks(
 def check_count_leaks(
     count_leaks: Callable,  # of train, test -> own, anybody
 ) -> None:
-    "Three splitters, two seeds: the counts of both leaks."
+    "Four splits, two seeds: the counts of both leaks."
     for seed in range(2):
-        for name, (train, test) in three_splits(seed).items():
+        for name, (train, test) in random_splits(seed).items():
             own, anybody = leaks(train, test)
             turned = leaks(test, train)
             pairs = train.merge(test, on="user")
@@ -223,6 +228,7 @@ def check_count_leaks(
                     anybody,
                 ),
                 "for the second number, any user's later event counts": (own, own),
+                "an event of the same moment is not later": leaks(train, test, or_equal=True),
                 "those are shares; counts are asked": (own / len(test), anybody / len(test)),
             }
             agree(ask(count_leaks, train.copy(), test.copy()), (own, anybody), mistakes, name)
