@@ -19,7 +19,7 @@ from .schedules import noise_levels, warn_of_signal
 
 _all_ = ["SCHEDULES", "beta_schedule", "curve_schedule", "line_schedule"]
 
-# %% ../nbs/course/03_diffusion.ipynb #1ae3591e
+# %% ../nbs/course/03_diffusion.ipynb #d5921e76
 class Step(NamedTuple):
     "One step of a walk: from the noise level t to the next in the plan."
 
@@ -45,7 +45,7 @@ def posterior_step(
     sigma = ((1 - alpha) * (1 - there) / (1 - here)) ** 0.5
     return Step(t, c1, c2, sigma, here**0.5, (1 - here) ** 0.5, there**0.5, (1 - there) ** 0.5)
 
-# %% ../nbs/course/03_diffusion.ipynb #643fc4eb
+# %% ../nbs/course/03_diffusion.ipynb #de685f04
 def ancestral_step(
     step: Step,
     x0_hat: torch.Tensor,  # (…, D) the network's guess
@@ -64,7 +64,7 @@ def ddim_step(step: Step, x0_hat: torch.Tensor, x_t: torch.Tensor, eps: torch.Te
 
 SAMPLERS: dict[str, Callable] = {"ancestral": ancestral_step, "ddim": ddim_step}
 
-# %% ../nbs/course/03_diffusion.ipynb #8eb76ceb
+# %% ../nbs/course/03_diffusion.ipynb #15ce0006
 def denoising_plan(
     betas: np.ndarray,  # (T,)
     steps: int,  # how many, 1 … T; else ValueError
@@ -74,7 +74,7 @@ def denoising_plan(
     left = [*np.cumprod(1 - betas)[levels].tolist(), 1.0]  # alpha_bar there, and at the clean end
     return [posterior_step(int(t), *left[i : i + 2]) for i, t in enumerate(levels)]
 
-# %% ../nbs/course/03_diffusion.ipynb #4b786cea
+# %% ../nbs/course/03_diffusion.ipynb #6f8a96f8
 class Diffusion(torch.nn.Module):
     "The forward process and the plans of walks back, for one schedule. It has no weights."
 
@@ -94,7 +94,7 @@ class Diffusion(torch.nn.Module):
         "A walk from noise to x_0, noisiest first; steps=None: all T. See `denoising_plan`."
         return denoising_plan(self.betas, self.steps if steps is None else steps)
 
-# %% ../nbs/course/03_diffusion.ipynb #87e9d0d5
+# %% ../nbs/course/03_diffusion.ipynb #fb7a9638
 class Station(NamedTuple):
     "What a walk knows after one step; tensors are (…, D)."
 

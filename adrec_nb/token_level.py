@@ -116,7 +116,7 @@ def search(
         write_whole(path, f"[\n{text}\n]\n".encode())
     return rows
 
-# %% ../nbs/library/token_level.ipynb #1cdc241b
+# %% ../nbs/library/token_level.ipynb #6d8785d9
 def half_width(
     values,  # one number a seed
 ) -> float:
