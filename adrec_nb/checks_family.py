@@ -203,6 +203,8 @@ def check_forgets(
     "Whether a model knows the last item alone."
     for name, (vectors_of, expected, remedy) in known_models().items():
         found: Any = ask(forgets, vectors_of, N_ITEMS)
+        if np.size(found) != 1:
+            raise CheckFailed("the answer is one of True and False, for all histories together")
         if bool(found) != expected:
             said = "to forget" if found else "to remember"
             raise CheckFailed(f"{name} was said {said} its history: {remedy}")

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from .backbone import pad_left, padded_mask
-from .checking import CheckFailed, agree, ask, exercise
+from .checking import CheckFailed, agree, as_array, ask, exercise
 from .clear import step_features
 from .interop import load_published_model
 from .rebuild_case import MAX_LEN, NOISE_WEIGHT, STEPS, Case, rebuild_case
@@ -289,13 +289,15 @@ def check_rebuild_posterior(
             "c1 and c2 are exchanged": ref_coefficients(betas)[::-1],
         }
         answer = ask(posterior, T)
-        if len(answer) != 2:
-            raise CheckFailed(f"{len(answer)} answers; expected two, c1 and c2")
+        if not isinstance(answer, tuple | list) or len(answer) != 2:
+            raise CheckFailed("expected two answers, `return c1, c2`")
         expected = ref_coefficients(betas)
         if T == STEPS:
             plan = model.diffusion.plan(T)[::-1]
             expected = [[step.c1 for step in plan], [step.c2 for step in plan]]
-        found = np.array([np.asarray(c, dtype=float) for c in answer])
+        found = [as_array(c) for c in answer]
+        if found[0].shape != found[1].shape:
+            raise CheckFailed("c1 and c2 have different shapes; each is (T,)")
         agree(found, expected, wrong, f"T = {T}", TOLERANCE)
 
 # %% ../nbs/library/checks_rebuild.ipynb #cbf6ea0c
@@ -373,7 +375,7 @@ def check_rebuild_jump(
     wrong["the distances are absolute: divide each by its vector's length"] = apart.median()
     found = ask(distance, w, case.histories, case.vectors)
     wrong = {sentence: 1e3 * float(number) for sentence, number in wrong.items()}
-    agree(1e3 * float(found), 1e3 * _moved(other, case), wrong, "1,000 times it", 1e-2)
+    agree(1e3 * as_array(found), 1e3 * _moved(other, case), wrong, "1,000 times it", 1e-2)
 
 # %% ../nbs/library/checks_rebuild.ipynb #0d399519
 class _Counted(TorchFunctionMode):
