@@ -21,7 +21,7 @@ FOLDERS = ("nbs", "adrec_nb", "teach")
 INSTALL = re.compile(r"adrec-nb @ git\+[^\"]+")
 BADGE = re.compile(r"\n*\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)\n*")
 PICTURE = "https://colab.research.google.com/assets/colab-badge.svg"
-RESULTS = re.compile(r"(!wget -qP results https://github\.com/[^/]+/[^/]+/raw/)[^/]+/")
+RESULTS = re.compile(r"(https://github\.com/[^/]+/[^/]+/raw/)[^/]+/")  # of the labs
 
 
 def settings_of(root):
