@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FEW', 'LEAST', 'HALF', 'BEHIND', 'FOLLOW', 'DO_NOT_FOLLOW', 'AGREE', 'Verdict', 'verdict_from_spectra', 'verdict']
 
-# %% ../nbs/library/diagnosis.ipynb #cell-003
+# %% ../nbs/library/diagnosis.ipynb #8b7d814d
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from .measures import followers_nearer, neighbour_agreement
 from .nulls import noise_limit
 from .spectra import as_table, table_spectra
 
-# %% ../nbs/library/diagnosis.ipynb #cell-006
+# %% ../nbs/library/diagnosis.ipynb #bc9814fc
 FEW = 4  # directions that are few
 LEAST = 0.1  # share of the energy above the noise that is something
 HALF = 0.5  # length of the mean item over that of the items, from which one looks behind it
@@ -34,7 +34,7 @@ class Verdict:
     def __str__(self):
         return f"{self.name}: " + " ".join(self.reasons)
 
-# %% ../nbs/library/diagnosis.ipynb #cell-009
+# %% ../nbs/library/diagnosis.ipynb #e6cbb5b8
 def _merged(row, spread, followers, agreement, model_error):  # -> whether, the reason
     if followers is not None and np.isfinite(followers):
         words = f"Items that follow each other are nearer in {followers:.0%} of comparisons"
@@ -53,7 +53,7 @@ def _merged(row, spread, followers, agreement, model_error):  # -> whether, the 
         return True, f"{behind}, no more than {BEHIND}: items hardly differ in anything else."
     return False, f"{behind}, more than {BEHIND}."
 
-# %% ../nbs/library/diagnosis.ipynb #cell-011
+# %% ../nbs/library/diagnosis.ipynb #5b282de0
 def _noise_or_narrow(row, shape):  # -> name, sentences
     n, d = shape
     distance, limit, above = row["noise_distance"], noise_limit(n, d), row["outlier_energy"]
@@ -72,7 +72,7 @@ def _noise_or_narrow(row, shape):  # -> name, sentences
     sentences.append(f"The top {FEW} directions hold {top:.0%}, {limits}.")
     return "narrow" if top > allowed else "healthy", sentences
 
-# %% ../nbs/library/diagnosis.ipynb #cell-012
+# %% ../nbs/library/diagnosis.ipynb #565ac573
 def verdict_from_spectra(
     spectra,  # kind -> singular values, all three kinds, as a run records them
     shape: tuple[int, int],  # (n, d) of the table
@@ -95,7 +95,7 @@ def verdict_from_spectra(
     name, sentences = _noise_or_narrow(row, shape)
     return Verdict(name, (*reasons, *sentences))
 
-# %% ../nbs/library/diagnosis.ipynb #cell-013
+# %% ../nbs/library/diagnosis.ipynb #d3848989
 def verdict(
     E,  # item table (n, d) without its padding row
     labels=None,  # n labels, or n tuples of labels
