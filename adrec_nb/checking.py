@@ -115,5 +115,5 @@ def progress() -> Right:
     for chapter, names in CHECKS.items():
         done = len(DONE.intersection(names))
         dots = "●" * done + "○" * (len(names) - done)
-        lines.append(f"{chapter:16} {dots} {done} of {len(names)}")
+        lines.append(f"{chapter:18} {dots} {done} of {len(names)}")
     return Right("\n".join(lines))
