@@ -50,6 +50,9 @@ def _drawn(
         point.set_markerfacecolor(colour if one.distinguishable else "white")
     ax.set_yticks(range(len(found)), [f"{one.a}, {one.data}" for one in found], fontsize=8)
     ax.invert_yaxis()
-    seeds = " to ".join(str(n) for n in sorted({one.n_seeds for one in found}))
-    ax.set_xlabel(f"{metric}: points over {found[0].b} (95 %, {seeds} seeds; hollow: may be 0)")
+    seeds = sorted({one.n_seeds for one in found})
+    words = f"{seeds[-1]} seed{'s' if seeds[-1] > 1 else ''}"
+    words = words if len(seeds) == 1 else f"{seeds[0]} to {words}"
+    what = f"difference to {found[0].b} in points of {metric}"
+    ax.set_xlabel(f"{what}\n(95 % over users, {words}; hollow: may be 0)")
     return fig

@@ -110,7 +110,10 @@ RECIPES = {
         ADRecConfig,
         (
             Stage(
-                *("pre-train", "stage1", pretrain_epochs, NextItemModel),
+                "pre-train",
+                "stage1",
+                pretrain_epochs,
+                NextItemModel,
                 weights=_CE_ALONE,
                 shaped_by=NextItemConfig,
             ),
