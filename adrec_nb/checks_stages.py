@@ -40,6 +40,7 @@ def check_trained_share(
                 "freeze what this stage freezes first: another was before": 1 - other / total,
             }
             found = ask(trained_share, model, stage)
+            mistakes["a share lies between 0 and 1: this is percent"] = 100 * (1 - kept / total)
             agree(found, 1 - kept / total, mistakes, f"stage {stage.name!r}, {n_items} items")
 
 # %% ../nbs/library/checks_stages.ipynb #ffbb1245
@@ -76,8 +77,10 @@ def check_time_control(
         found = ask(stage.epochs, cfg)
         agree(found, first + 2 * most, mistakes, f"max_epochs={most}, pretrain_epochs={before}")
     config = NextItemConfig(n_items=9, dim=8, heads=2)
-    model = NextItemModel(config)
-    losses = dict(stage.weights or dict.fromkeys(model.default_losses, 1.0))
+    if stage.weights is None:
+        problem = "its losses depend on the settings: give the stage weights of its own"
+        raise CheckFailed(problem)
+    losses = dict(stage.weights)
     if losses != {"ce": 1.0}:
         raise CheckFailed(f'its losses are {losses}: expected {{"ce": 1.0}} alone')
     walks = [np.arange(1, 8)] * 4
@@ -115,5 +118,7 @@ def check_shrink(
             "the histories differ in their guesses: this is one guess for both": 1 - eta,
             "this is what a step takes away: return what is left": 4 * eta * q * (1 - q),
             "mind the mean over histories: this is their sum": 1 - 8 * eta * q * (1 - q),
+            "the distance falls: a step subtracts the gradient": 1 + 4 * eta * q * (1 - q),
+            "for q = 1/2 it must be 1 - eta": 1 - eta * q * (1 - q),
         }
         agree(ask(shrink, q, eta), measured_shrink(q, eta), mistakes, f"q = {q}, eta = {eta}")
