@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PAGES', 'FIRST', 'made_by', 'try_parts', 'open_run', 'open_runs', 'data_for', 'training_page', 'make_page',
-           'name_tabs', 'RunTabs', 'train_or_watch', 'App', 'start_first']
+           'RunPages', 'train_or_watch', 'App', 'start_first']
 
-# %% ../nbs/library/app.ipynb #cell-003
+# %% ../nbs/library/app.ipynb #6c22f036
 import json
 import threading
 from pathlib import Path
@@ -28,7 +28,7 @@ from .runs import load_run
 from .server import serve as serve
 from .training import train
 
-# %% ../nbs/library/app.ipynb #cell-008
+# %% ../nbs/library/app.ipynb #97ed131a
 def made_by(
     path,  # a run directory
 ) -> str | None:
@@ -51,7 +51,7 @@ def try_parts(
     for name in run.results if run.finished else run.models:
         run.models[name]
 
-# %% ../nbs/library/app.ipynb #cell-009
+# %% ../nbs/library/app.ipynb #d4f7bac9
 def open_run(
     path,  # a run directory
 ):  # -> Run
@@ -68,7 +68,7 @@ def open_run(
         remedy = f"train it again, or use adrec_nb {version}"
         raise DataError(f"{problem} ({problem_line(error)})", path, remedy=remedy) from error
 
-# %% ../nbs/library/app.ipynb #cell-010
+# %% ../nbs/library/app.ipynb #760554d6
 def open_runs(
     paths: list,  # run directories
 ) -> tuple[dict, list]:  # name -> Run, lines about what could not be opened
@@ -84,7 +84,7 @@ def open_runs(
             runs[path.name if path.name not in runs else str(path)] = run
     return runs, problems
 
-# %% ../nbs/library/app.ipynb #cell-015
+# %% ../nbs/library/app.ipynb #abb0b607
 def data_for(
     run,  # a Run
     find=data_of_run,  # gives the SequenceDataset of a run, or raises ValueError
@@ -96,7 +96,7 @@ def data_for(
         line = problem_line(error)
         return None, f"made-up users are shown, since the run's data is not here: {line}"
 
-# %% ../nbs/library/app.ipynb #cell-018
+# %% ../nbs/library/app.ipynb #40547da1
 def training_page(
     run,  # a Run
 ) -> LiveView:
@@ -117,7 +117,7 @@ PAGES = {  # title -> f(all runs by name, the chosen run, its data or None)
     "Training": lambda runs, run, ds: training_page(run),
 }
 
-# %% ../nbs/library/app.ipynb #cell-019
+# %% ../nbs/library/app.ipynb #7b729b39
 def make_page(
     title: str,  # of PAGES
     *what,  # all runs, the chosen one, its data
@@ -129,15 +129,9 @@ def make_page(
         log_unexpected(error, title)
         return widgets.HTML(message_html(problem_line(error)))
 
-# %% ../nbs/library/app.ipynb #cell-021
-def name_tabs(tabs: widgets.Tab):
-    "The titles of the pages, in a way that all versions of ipywidgets know."
-    for i, title in enumerate(PAGES):
-        tabs.set_title(i, title)
-
-# %% ../nbs/library/app.ipynb #cell-022
-class RunTabs(widgets.VBox):
-    "A choice of runs, and a tab for every kind of explorer."
+# %% ../nbs/library/app.ipynb #274d1bed
+class RunPages(widgets.VBox):
+    "A choice of runs, and a button for every kind of explorer."
 
     def __init__(
         self,
@@ -146,30 +140,30 @@ class RunTabs(widgets.VBox):
     ):
         self.runs, self.data, self.note = runs, data, widgets.HTML()
         self.which = dropdown("Run", list(runs))
-        self.tabs = widgets.Tab([widgets.VBox() for _ in PAGES])
-        name_tabs(self.tabs)
+        self.title = widgets.ToggleButtons(options=list(PAGES), tooltips=list(PAGES))
+        self.title.style.button_width = "auto"
+        self.page = widgets.VBox()
         self.which.observe(self.choose, "value")
-        self.tabs.observe(self.fill, "selected_index")
-        super().__init__([self.note, self.which, self.tabs])
+        self.title.observe(self.turn, "value")
+        super().__init__([self.note, self.which, self.title, self.page])
         self.choose()
 
     def choose(self, change=None):
         "Turn to the run that is selected."
-        self.run = self.runs[self.which.value]
+        self.run, self.made = self.runs[self.which.value], {}
         self.ds, line = self.data(self.run)
         self.note.value = message_html(line, "status")
-        for page in self.tabs.children:
-            page.children = []
-        self.fill()
+        self.turn()
 
-    def fill(self, change=None):
-        "Make the explorer of the open tab, if it is not there yet."
-        index = self.tabs.selected_index or 0
-        page, title = self.tabs.children[index], list(PAGES)[index]
-        if not page.children:
-            page.children = [make_page(title, self.runs, self.run, self.ds)]
+    def turn(self, change=None):
+        "Show the explorer that is asked for; make it if it is not there yet."
+        title = self.title.value
+        if title not in self.made:
+            self.page.children = []
+            self.made[title] = make_page(title, self.runs, self.run, self.ds)
+        self.page.children = [self.made[title]]
 
-# %% ../nbs/library/app.ipynb #cell-027
+# %% ../nbs/library/app.ipynb #860ff1cc
 FIRST = dict(preset="quick", dim=32, steps=32, batch_size=128, lr=5e-3)
 FIRST |= dict(max_epochs=6, cosine_epochs=6, align_epochs=2, validate_every=2)
 
@@ -193,7 +187,7 @@ def train_or_watch(
             if (folder / "metrics.jsonl").exists() and (folder / "spectra.npz").exists():
                 show_run(view, load_run(folder))
 
-# %% ../nbs/library/app.ipynb #cell-029
+# %% ../nbs/library/app.ipynb #4cf60fb5
 _NOTHING = "no run to show: name one, or start without any and a small one is trained"
 _FIRST = "<p>A small model is being trained first, on MovieLens 100K. "
 _FIRST += "It takes about a minute, once.</p>"
@@ -211,7 +205,7 @@ class App(widgets.VBox):
         settings: dict = FIRST,  # of the small run's training
     ):
         self.data, self.message, self.page = data, widgets.HTML(), widgets.VBox()
-        self.tabs: RunTabs | None = None
+        self.pages: RunPages | None = None
         super().__init__([self.message, self.page])
         first = Path(first)
         if paths or (first / "results.json").exists():
@@ -220,14 +214,14 @@ class App(widgets.VBox):
             start_first(self, first, load, settings)
 
     def show(self, paths: list):
-        "Tabs for run directories, and lines about those that could not be opened."
+        "Explorers of run directories, and lines about those that could not be opened."
         runs, self.problems = open_runs(paths)
         lines = self.problems if runs else [*self.problems, _NOTHING]
         self.message.value = "".join(map(message_html, lines))
-        self.tabs = RunTabs(runs, self.data) if runs else None
-        self.page.children = [self.tabs] if runs else []
+        self.pages = RunPages(runs, self.data) if runs else None
+        self.page.children = [self.pages] if runs else []
 
-# %% ../nbs/library/app.ipynb #cell-030
+# %% ../nbs/library/app.ipynb #d95f961e
 def start_first(
     app: App,
     folder: Path,  # where the run is kept

@@ -173,10 +173,8 @@ TABLES = """[...document.querySelectorAll('table')].filter(t => t.offsetParent)
 
 
 def open_tab(page, title):
-    "Turn to a tab and wait for what it shows."
-    labels = page.locator(".lm-TabBar-tabLabel, .p-TabBar-tabLabel")
-    named = labels.filter(has_text=re.compile(f"^{title}$"))
-    page.get_by_role("tab", name=title, exact=True).or_(named).first.click()
+    "Turn to an explorer and wait for what it shows."
+    page.get_by_role("button", name=title, exact=True).first.click()
     alert = "[...document.querySelectorAll('[role=alert]')].some(p => p.offsetParent)"
     page.wait_for_function(f"{PICTURE} !== undefined || {alert}", timeout=WAIT)
 
@@ -337,7 +335,7 @@ def test_spectrum_answers_at_once(page):
 
 
 def test_a_run_without_diffusion(page):
-    "Turned to SASRec+: two tabs say in one line that there is nothing to show, the others show it."
+    "Turned to SASRec+: two explorers say in one line that there is nothing to show, the others show it."
     control(page, "Run").select_option("plain")
     for title in TABS:
         open_tab(page, title)
