@@ -140,7 +140,7 @@ class RunPages(widgets.VBox):
     ):
         self.runs, self.data, self.note = runs, data, widgets.HTML()
         self.which = dropdown("Run", list(runs))
-        self.title = widgets.ToggleButtons(options=list(PAGES), tooltips=list(PAGES))
+        self.title = widgets.ToggleButtons(description="Explorer", options=list(PAGES))
         self.title.style.button_width = "auto"
         self.page = widgets.VBox()
         self.which.observe(self.choose, "value")
