@@ -86,8 +86,11 @@ def finish_spectra(
         ax.set(xscale="log", yscale="log", xlabel="direction $k$")
         log_axis(ax.xaxis)
         log_axis(ax.yaxis)
-        ax.legend(fontsize=8 if alone else 7)
-    fig.axes[0].set_ylim(bottom=max(fig.axes[0].get_ylim()[0], LOWEST))
+        ax.legend(fontsize=8 if alone else 7, loc="best" if alone else "upper right")
+    low, high = fig.axes[0].get_ylim()
+    low = max(low, LOWEST)
+    room = 1 if alone else (high / low) ** 0.35  # for the legends, above all lines
+    fig.axes[0].set_ylim(low, high * room)
     fig.axes[0].set_ylabel("singular value / root mean square")
     fig.suptitle(title)
     fig.supxlabel(CAPTION, fontsize=8)
