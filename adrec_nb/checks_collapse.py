@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .checking import CheckFailed, agree, as_array, ask, exercise
-from .collapse import singular_values
+from .collapse import effective_rank, singular_values
 from .measures_pairs import mean_cosine, offset
 from .measures_spectral import participation_ratio
 
@@ -28,6 +28,7 @@ def check_equal_directions(
         energy = s**2 / (s**2).sum()
         mistakes = {
             "the shares are of s; take them of the energy, s squared": 1 / (p**2).sum(),
+            "that is the effective rank of the chapter; start from s squared": effective_rank(s),
             "that is the sum of the squared shares; the count is its inverse": (energy**2).sum(),
             "that is the effective rank of the energies; sum the squared shares instead": np.exp(
                 -(energy * np.log(energy)).sum()
@@ -94,14 +95,19 @@ def check_neighbours_changed(
         centred = E - E.mean(0)
         cosine, product = (share_changed(E, centred, how) for how in ("cosine", "product"))
         scaled = share_changed(E, centred / E.std(0), "cosine")
-        rows = share_changed(E, E - E.mean(1, keepdims=True), "cosine")
+        rows = E - E.mean(1, keepdims=True)
+        grand = share_changed(E, E - E.mean(), "cosine")
         mistakes = {
             "everybody is nearest to himself: set the diagonal to minus infinity": (0.0, 0.0),
             "first the share by cosine, then that by distance": (0.0, cosine),
             "that is the share that stays; the one that changes is asked": (1 - cosine, 1.0),
             "for the cosine, bring the rows to length 1": (product, 0.0),
             "take out the mean alone, without dividing the columns": (scaled, 0.0),
-            "the mean item is the mean over the rows, `E.mean(0)`": (rows, 0.0),
+            "the mean item is a mean over the rows, `E.mean(0)`": tuple(
+                share_changed(E, rows, how) for how in ("cosine", "distance")
+            ),
+            "`E.mean()` is one number; the mean item, `E.mean(0)`, has D": (grand, 0.0),
+            "a share is between 0 and 1: divide the count by N": (len(E) * cosine, 0.0),
         }
         found = as_array(ask(neighbours_changed, E))
         agree(found, (cosine, 0.0), mistakes, f"seed {seed}", tolerance=1e-3)

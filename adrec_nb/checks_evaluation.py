@@ -25,8 +25,9 @@ def check_places(
         draw = np.random.default_rng(seed)
         scores = draw.integers(-2, 3, size=(40, 31)).astype(np.float64)
         scores[::2, 0] = 9
-        targets = draw.integers(1, 31, size=40)
+        targets = draw.integers(1, 31 if seed else 30, size=40)  # first without the last item
         own, rivals = scores[np.arange(40), targets][:, None], scores[:, 1:]
+        after = rivals[np.arange(40), targets % 30][:, None]  # one column too far
         above, tied = (rivals > own).sum(1), (rivals == own).sum(1)
         padded = (scores[:, 0] > own[:, 0]) + (scores[:, 0] == own[:, 0]) / 2
         middle = 1 + above + (tied - 1) / 2
@@ -36,6 +37,9 @@ def check_places(
             "an item is tied with itself: count the others only": middle + 0.5,
             "places begin at 1": middle - 1,
             "column 0 is padding, and no item: leave it out": middle + padded,
+            "the highest score is the best": 1 + (rivals < own).sum(1) + (tied - 1) / 2,
+            "without column 0 the hidden item is in column `target - 1`": (rivals > after).sum(1)
+            + ((rivals == after).sum(1) + 1) / 2,
         }
         found = ask(places, scores.copy(), targets.copy())
         agree(found, sorted_places(scores, targets), mistakes)
@@ -54,11 +58,14 @@ def check_paired_interval(
         easy = draw.normal(size=800)  # what a user does to both models
         x, y = (easy + 0.3 * draw.normal(size=800) + shift for shift in (0.1, 0.0))
         ends = as_array(ask(paired_interval, x.copy(), y.copy(), np.random.default_rng(seed)))
-        if ends.shape != (2,) or not ends[0] < ends[1]:
+        if ends.shape != (2,) or not ends[0] <= ends[1]:
             raise CheckFailed(f"the answer is {ends.tolist()}: give the low end, then the high one")
         paired, apart = (x - y).std(), np.hypot(x.std(), y.std())
         half = _NORMAL / np.sqrt(len(x))  # of the interval, for a deviation of 1
         width, off = (ends[1] - ends[0]) / 2, ends.mean() - (x - y).mean()
+        share = width / (half * paired)
+        if not 0.01 < share < 100:
+            raise CheckFailed("each resample is the mean of n users drawn with replacement")
         if abs(off + 2 * (x - y).mean()) < 0.3 * half * paired:
             raise CheckFailed("the interval is that of y minus x: turn it around")
         if abs(width / (half * apart) - 1) < 0.1:
@@ -67,8 +74,7 @@ def check_paired_interval(
             raise CheckFailed("this is the interval of one model's mean, not of the difference")
         if abs(width / paired / _NORMAL - 1) < 0.15:
             raise CheckFailed("this is how single users differ: take means of resamples")
-        if abs(width / (half * paired) - 1) > 0.08 or abs(off) > 0.2 * half * paired:
-            share = width / (half * paired)
+        if abs(share - 1) > 0.08 or abs(off) > 0.2 * half * paired:
             problem = f"the interval is {share:.2f} times as wide as it should be"
             raise CheckFailed(f"{problem}, or its middle is off by {off:.3g}")
 
@@ -92,6 +98,8 @@ def check_sampled_hits(
     sampled_hits: Callable,  # (places (n,), n_items, m, k) -> expected HR@k
 ):
     "Does the law give what counting samples gives?"
+    from scipy.stats import binom
+
     for n_items, m, k, seed in ((60, 20, 5, 0), (200, 50, 10, 1), (30, 10, 1, 2)):
         places = np.random.default_rng(seed).integers(1, n_items + 1, size=25)
 
@@ -99,11 +107,20 @@ def check_sampled_hits(
             moved = np.clip(places + shift, 1, n_items).tolist()
             return np.mean([chance_of_hit(place, n_items, m, k) for place in moved])
 
+        again = binom(m, (places - 1) / (n_items - 1)).cdf(k - 1).mean()  # with replacement
         mistakes = {
             "a hit means at most k - 1 items ahead in the sample, not k": expected(k=k + 1),
             "at place r there are r - 1 items ahead": expected(shift=1),
             "the target is not among the m that are drawn": expected(m=m - 1),
             "this is HR@k of the whole catalogue": np.mean(places <= k),
+            "a hit means at most k - 1 items ahead, not more of them": 1 - expected(),
+            "a hit means at most k - 1 items ahead, not exactly so many": expected()
+            - expected(k=k - 1),
+            "the m items are drawn without replacement": again,
+            "the hidden item itself is not among the N - 1": expected(n_items=n_items + 1),
+            "return the mean over users": [
+                chance_of_hit(place, n_items, m, k) for place in places.tolist()
+            ],
         }
         found = ask(sampled_hits, places.copy(), n_items, m, k)
         agree(found, expected(), mistakes, f"n_items={n_items}, m={m}, k={k}", 1e-6)

@@ -35,7 +35,7 @@ def reciprocal(places: np.ndarray, k: float = np.inf) -> np.ndarray:
 
 METRICS = {"HR": hit, "NDCG": discounted_gain, "MRR": reciprocal}  # (places, k) -> values (n,)
 
-# %% ../nbs/course/06_evaluation.ipynb #5877d257
+# %% ../nbs/course/06_evaluation.ipynb #646fe3a0
 def needs_page(kind: str) -> bool:
     "Whether a metric of this name wants an @k: its function gives k no default."
     _, k = inspect.signature(METRICS[kind]).parameters.values()
@@ -55,7 +55,7 @@ def user_values(
         raise ValueError(f"metric {metric!r}: use {', '.join(METRICS)} and @k, k whole, from 1")
     return METRICS[kind](places, int(k))
 
-# %% ../nbs/course/06_evaluation.ipynb #1a2bec77
+# %% ../nbs/course/06_evaluation.ipynb #42edffc8
 def sorted_places(
     scores,  # one score an item, column 0 for padding (n, N+1)
     targets,  # the hidden item of each user (n,)

@@ -6,7 +6,7 @@
 __all__ = ['CAPTION', 'LOWEST', 'spectrum_of', 'draw_spectrum', 'draw_noise', 'draw_epochs', 'finish_spectra', 'draw_tables',
            'draw_stages']
 
-# %% ../nbs/library/spectrum_axes.ipynb #cell-003
+# %% ../nbs/library/spectrum_axes.ipynb #b540621b
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from .noise_law import marchenko_pastur
 from .spectra import singular_values
 
-# %% ../nbs/library/spectrum_axes.ipynb #cell-006
+# %% ../nbs/library/spectrum_axes.ipynb #d277aecd
 def spectrum_of(
     table,  # item table (n, d), or a list of its singular values of this kind
     kind: str,  # "raw", "centred" or "standardised"
@@ -28,7 +28,7 @@ def spectrum_of(
         raise ValueError(f"a list of {len(table)} singular values {needs}")
     return np.asarray(table, dtype=np.float64), tuple(shape)
 
-# %% ../nbs/library/spectrum_axes.ipynb #cell-009
+# %% ../nbs/library/spectrum_axes.ipynb #498e202c
 def draw_spectrum(
     ax,
     s,  # (k,) singular values
@@ -50,7 +50,7 @@ def draw_noise(
     style = {"color": "black", "linestyle": "--", "zorder": 3}
     draw_spectrum(ax, curve, d, label=f"noise curve, {n:,} x {d}", **style)
 
-# %% ../nbs/library/spectrum_axes.ipynb #cell-011
+# %% ../nbs/library/spectrum_axes.ipynb #d57b2df8
 def draw_epochs(
     ax,
     recorded: Mapping,  # epoch -> singular values
@@ -68,7 +68,7 @@ def draw_epochs(
         draw_spectrum(ax, s, shape[1], color=fade, label=label)
     draw_noise(ax, *shape)
 
-# %% ../nbs/library/spectrum_axes.ipynb #cell-014
+# %% ../nbs/library/spectrum_axes.ipynb #c15cbcda
 CAPTION = """On the dashed curve: like pure noise, nothing learned can be seen.
 High on the left and far below the curve on the right: few directions carry all."""
 LOWEST = 1e-3  # of the root mean square; below lie only the rounding errors of zeros
@@ -86,14 +86,17 @@ def finish_spectra(
         ax.set(xscale="log", yscale="log", xlabel="direction $k$")
         log_axis(ax.xaxis)
         log_axis(ax.yaxis)
-        ax.legend(fontsize=8 if alone else 7, loc="best" if alone else "lower left")
-    fig.axes[0].set_ylim(bottom=max(fig.axes[0].get_ylim()[0], LOWEST))
+        ax.legend(fontsize=8 if alone else 7, loc="best" if alone else "upper right")
+    low, high = fig.axes[0].get_ylim()
+    low = max(low, LOWEST)
+    room = 1 if alone else (high / low) ** 0.35  # for the legends, above all lines
+    fig.axes[0].set_ylim(low, high * room)
     fig.axes[0].set_ylabel("singular value / root mean square")
     fig.suptitle(title)
     fig.supxlabel(CAPTION, fontsize=8)
     return fig
 
-# %% ../nbs/library/spectrum_axes.ipynb #cell-017
+# %% ../nbs/library/spectrum_axes.ipynb #7bd2d622
 def draw_tables(
     tables: Mapping,  # name -> item table (n, d), or its singular values of this kind
     kind: str,  # "raw", "centred" or "standardised"
@@ -117,7 +120,7 @@ def draw_tables(
         draw_noise(ax, *size)
     return finish_spectra(fig, f"Singular values of the item table, {kind}")
 
-# %% ../nbs/library/spectrum_axes.ipynb #cell-019
+# %% ../nbs/library/spectrum_axes.ipynb #8ed36717
 def draw_stages(
     spectra: Mapping,  # (stage, epoch) -> {kind: singular values}
     shape: tuple[int, int],  # (n, d) of the item table
