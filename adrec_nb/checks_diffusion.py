@@ -66,7 +66,7 @@ def check_posterior(
             "sigma is a standard deviation, this is the variance": (c1, c2, sigma**2),
             "c1 belongs to x_0 and c2 to x_t: they are swapped": (c2, c1, sigma),
             "alpha of the step is here / there, not here": whole,
-            "shares of the precision weigh sqrt(there) x_0 and x_t / sqrt(alpha): put the roots in": (
+            "shares of the precision weigh sqrt(there) x_0 and x_t / sqrt(alpha), with the roots": (
                 share_0,
                 share_t,
                 sigma,
