@@ -61,10 +61,26 @@ def check_posterior(
         c1, c2, sigma = posterior_step(0, here, there)[1:4]
         whole = posterior_step(0, here * there, there)[1:4]
         flat = 1 / (1 / (1 - here / there) + 1 / (1 - there))
+        share_0, share_t = c1 / there**0.5, c2 * (here / there) ** 0.5  # of the precision
         mistakes = {
             "sigma is a standard deviation, this is the variance": (c1, c2, sigma**2),
             "c1 belongs to x_0 and c2 to x_t: they are swapped": (c2, c1, sigma),
             "alpha of the step is here / there, not here": whole,
+            "shares of the precision weigh sqrt(there) x_0 and x_t / sqrt(alpha), with the roots": (
+                share_0,
+                share_t,
+                sigma,
+            ),
+            "y is x_t / sqrt(alpha) to one of the two: its share weighs that, not x_t": (
+                c1,
+                share_t,
+                sigma,
+            ),
+            "y is sqrt(there) x_0 to the other: its share weighs that, not x_0": (
+                share_0,
+                c2,
+                sigma,
+            ),
             "the precision of y from x_t is alpha / (1 - alpha): x_t holds sqrt(alpha) y": (
                 flat * there**0.5 / (1 - there),
                 flat * (here / there) ** 0.5 / (1 - here / there),
@@ -87,11 +103,8 @@ def _guess(x_t, items, chances, signal, precision, length=1.0):
 def check_best_guess(
     best_guess: Callable,  # (x_t (D,), items (N, D), chances (N,), signal, noise) -> (D,)
 ):
-    "The conditional mean: for two points first, then for items with unlike chances and lengths."
+    "The conditional mean: for items with unlike chances and lengths, then for two points."
     rng = np.random.default_rng(5)
-    two = (np.array([0.4]), np.array([[1.0], [-1.0]]), np.array([0.5, 0.5]), 0.8, 0.6)
-    formula = np.tanh([0.8 * 0.4 / 0.6**2])
-    agree(ask(best_guess, *two), formula, {}, "two items, 1 and -1, x_t = 0.4")
     for n, d, signal in ((5, 2, 0.5), (6, 4, 0.5), (20, 3, 0.3)):
         noise = (1 - signal**2) ** 0.5
         items, chances = rng.standard_normal((n, d)), rng.dirichlet(np.ones(n))
@@ -99,6 +112,8 @@ def check_best_guess(
         args, precise = (x_t, items, chances, signal), noise**-2
         right = _guess(*args, precise)
         logits = np.log(chances) - ((x_t - signal * items) ** 2).sum(1) * precise / 2
+        weights = np.exp(logits)
+        whole = "take the mean of the items: the weights do not sum to 1"
         mistakes = {
             "the chances play no part: add their logarithms": _guess(
                 x_t, items, np.ones(n), signal, precise
@@ -112,8 +127,14 @@ def check_best_guess(
             "this is the likeliest item: the best guess is the average of all": items[
                 logits.argmax()
             ],
+            whole: weights @ items,
+            f"{whole}; divide by their sum": weights @ items / weights.max(),
+            f"{whole}; divide by that sum, not by N": weights @ items / n,
         }
         agree(ask(best_guess, x_t, items, chances, signal, noise), right, mistakes, f"N = {n}")
+    two = (np.array([0.4]), np.array([[1.0], [-1.0]]), np.array([0.5, 0.5]), 0.8, 0.6)
+    formula = np.tanh([0.8 * 0.4 / 0.6**2])
+    agree(ask(best_guess, *two), formula, {}, "two items, 1 and -1, x_t = 0.4")
 
 # %% ../nbs/library/checks_diffusion.ipynb #5221bac7
 @exercise("03_diffusion")
@@ -126,6 +147,7 @@ def check_step_with_noise(
         for sigma in (0.0, step.sigma, step.sigma / 2, (step.sigma + step.next_noise) / 2):
             c2 = ((1 - there - sigma**2) / (1 - here)) ** 0.5
             linear = (step.next_noise - sigma) / step.noise
+            plain = max(0.0, 1 - there - sigma) ** 0.5 / step.noise  # sigma not squared
             mistakes = {
                 "these are the posterior's weights, whatever sigma is": (step.c1, step.c2),
                 "sigma is left out: these are the weights without fresh noise": (
@@ -136,7 +158,15 @@ def check_step_with_noise(
                     step.next_signal - linear * step.signal,
                     linear,
                 ),
+                "sigma is a standard deviation: subtract its square, sigma ** 2": (
+                    step.next_signal - plain * step.signal,
+                    plain,
+                ),
                 "x_t already holds sqrt(here) of x_0: subtract it from c1": (step.next_signal, c2),
+                "c1 belongs to x_0 and c2 to x_t: they are swapped": (
+                    c2,
+                    step.next_signal - c2 * step.signal,
+                ),
             }
             right = (step.next_signal - c2 * step.signal, c2)
             found = _three(ask(step_with_noise, here, there, sigma), "c1, c2")

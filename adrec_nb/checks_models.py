@@ -8,10 +8,11 @@ __all__ = ['check_place_of_target', 'check_mix', 'check_use_inputs', 'check_nois
 # %% ../nbs/library/checks_models.ipynb #598519fb
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .checking import CheckFailed, agree, ask, exercise
+from .checking import CheckFailed, agree, as_array, ask, exercise
 
 # %% ../nbs/library/checks_models.ipynb #007cd88e
 @exercise("04_models")
@@ -50,7 +51,7 @@ def check_place_of_target(
 def check_mix(
     mix: Callable,  # (c, x, temb, t, noise_weight, heard) -> (B, L, D)
 ):
-    "The sum that the second transformer gets, where only some places hear x."
+    "The sum that the second transformer gets, where only some positions hear x."
     generator = torch.Generator().manual_seed(5)
     for users, length, dim, weight in ((2, 3, 4, 0.5), (3, 5, 2, 0.1)):
         c, x = torch.randn(2, users, length, dim, generator=generator)
@@ -61,13 +62,13 @@ def check_mix(
         right = c + weight * (x + temb[t]) * kept
         mistakes = {
             "heard is not used: where it is false, c stays alone": c + weight * (x + temb[t]),
-            "heard is turned around: true means that the place hears": (
+            "heard is turned around: true means that the position hears": (
                 c + weight * (x + temb[t]) * ~kept
             ),
-            "the step's vector is dropped too where a place does not hear": (
+            "the step's vector is dropped too where a position does not hear": (
                 c + weight * (x * kept + temb[t])
             ),
-            "c stays where a place does not hear": (c + weight * (x + temb[t])) * kept,
+            "c stays where a position does not hear": (c + weight * (x + temb[t])) * kept,
             "lambda weighs the step's vector too": c + (weight * x + temb[t]) * kept,
             "the step's vector is missing": c + weight * x * kept,
             "lambda is missing": c + (x + temb[t]) * kept,
@@ -93,7 +94,9 @@ def check_use_inputs(
         raise CheckFailed("items or table were changed in place: make a copy first")
     if not isinstance(found, (tuple, list)) or len(found) != 2:
         raise CheckFailed("return two tensors, x and t")
-    following = F.pad(items[:, 1:], (0, 1))
+    if [np.ndim(as_array(part)) for part in found] == [2, 3]:
+        raise CheckFailed("x comes first, then t")
+    following, real = F.pad(items[:, 1:], (0, 1)), items > 0
     last = torch.arange(5) == 4  # (L,)
 
     def with_noise(vectors):
@@ -101,22 +104,28 @@ def check_use_inputs(
 
     mistakes = {
         "these are the items themselves: x holds the vector of the NEXT item": table[items],
-        "the padding place before the first item holds that item: it has to be row 0": (
+        "the padding position before the first item holds that item: it has to be row 0": (
             table[following]
+        ),
+        "x holds the NEXT item: shift to the left, not to the right": (
+            table[F.pad(items[:, :-1], (1, 0))]
+        ),
+        "padding gets row 0 of the table, which need not be zero": (
+            table[following * real] * real[..., None]
         ),
     }
     mistakes = {sentence: with_noise(wrong) for sentence, wrong in mistakes.items()}
-    clean = table[following * (items > 0)]
-    mistakes["the last place of x is not the noise"] = clean
-    mistakes["every place is noise: only the last one is"] = noise[:, None].expand(4, 5, 3)
+    clean = table[following * real]
+    mistakes["the last position of x is not the noise"] = clean
+    mistakes["every position is noise: only the last one is"] = noise[:, None].expand(4, 5, 3)
     agree(found[0], with_noise(clean), mistakes, "x")
     steps = torch.where(last, 31, 0).expand(4, 5)
     mistakes = {
         "steps count from 0: the last one is steps - 1": torch.where(last, 32, 0).expand(4, 5),
-        "all places are at the last step: those of the history are clean, at step 0": (
+        "all positions are at the last step: those of the history are clean, at step 0": (
             torch.full((4, 5), 31)
         ),
-        "all places are at step 0: the last token is pure noise": torch.zeros(4, 5),
+        "all positions are at step 0: the last token is pure noise": torch.zeros(4, 5),
     }
     agree(found[1], steps, mistakes, "t")
 
@@ -131,7 +140,8 @@ def check_noise_share(
         users = apart * torch.randn(1, 9, 4, generator=generator) + 2
         vectors = users + torch.randn(5, 9, 4, generator=generator)
         draws = vectors.var(0, correction=0).mean()
-        every = vectors.flatten(0, 1).var(0, correction=0).mean()
+        spread = vectors.flatten(0, 1).var(0, correction=0)  # (D,)
+        every = spread.mean()
         mistakes = {
             "these are variances over users: the draws are the first axis": (
                 vectors.var(1, correction=0).mean() / every
@@ -150,6 +160,9 @@ def check_noise_share(
             ),
             "this is the share of the users: take it from 1": 1 - draws / every,
             "divide by the variance over all draws and users": draws,
+            "average over coordinates first, then divide": (
+                (vectors.var(0, correction=0).mean(0) / spread).mean()
+            ),
         }
         agree(ask(noise_share, vectors), draws / every, mistakes, f"users {apart} apart")
     still = torch.randn(1, 9, 4, generator=generator).expand(5, 9, 4)
