@@ -335,7 +335,7 @@ def test_spectrum_answers_at_once(page):
 
 
 def test_a_run_without_diffusion(page):
-    "Turned to SASRec+: two explorers say in one line that there is nothing to show, the others show it."
+    "Turned to SASRec+: two explorers say that there is nothing to show, the others show it."
     control(page, "Run").select_option("plain")
     for title in TABS:
         open_tab(page, title)
