@@ -174,7 +174,11 @@ TABLES = """[...document.querySelectorAll('table')].filter(t => t.offsetParent)
 
 def open_tab(page, title):
     "Turn to an explorer and wait for what it shows."
-    page.get_by_role("button", name=title, exact=True).first.click()
+    button = page.get_by_role("button", name=title, exact=True).first
+    before = page.evaluate_handle(PICTURE)
+    if "mod-active" not in button.get_attribute("class"):
+        button.click()
+        page.wait_for_function("old => !old?.isConnected", arg=before, timeout=WAIT)
     alert = "[...document.querySelectorAll('[role=alert]')].some(p => p.offsetParent)"
     page.wait_for_function(f"{PICTURE} !== undefined || {alert}", timeout=WAIT)
 
