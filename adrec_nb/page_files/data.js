@@ -21,7 +21,7 @@ function unpack(found) {
   return found.dtype === "float16" ? Float32Array.from(halves, fromHalf) : halves;
 }
 
-// The JSON of a <script type="application/json"> element.
+// The JSON in one of the page's data elements.
 function readJson(id) {
   const element = document.getElementById(id);
   return element ? JSON.parse(element.textContent) : null;
@@ -42,15 +42,20 @@ function findTitles(names, text, limit = 8) {
   return [...first, ...later].slice(0, limit);
 }
 
-// Random numbers that are the same wherever the page is opened: mulberry32, then Box and Muller.
-function normals(seed, count) {
+// Random numbers from 0 to 1 that are the same wherever the page is opened (mulberry32).
+function uniforms(seed) {
   let state = (seed * 2654435761 + 40503) >>> 0;
-  function uniform() {
+  return () => {
     state = (state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  }
+  };
+}
+
+// Standard normal numbers from them, two at a time (Box and Muller).
+function normals(seed, count) {
+  const uniform = uniforms(seed);
   const out = new Float32Array(count);
   for (let i = 0; i < count; i += 2) {
     const radius = Math.sqrt(-2 * Math.log(1 - uniform()));
