@@ -118,7 +118,8 @@ def map_data(
     points = {}
     for method in methods:
         rows, xy = item_map(table, method)
-        points[method] = packed(xy / (np.abs(xy).max() or 1.0), "float16")
+        reach = np.abs(xy).max(0)
+        points[method] = packed(xy / np.where(reach > 0, reach, 1), "float16")
     items, cosines = near_items(table)
     near = {"items": packed(items, "int32"), "cosines": packed(cosines, "float16")}
     return {"rows": packed(rows + 1, "int32"), "points": points, "near": near}
@@ -234,6 +235,10 @@ def users_data(
     return users
 
 # %% ../nbs/library/page_data.ipynb #6a92dfb6
+_MADE_UP = "Users are made up: the run's data was not at hand when this page was written "
+_MADE_UP += "(--data names it)."
+
+
 def maps_data(
     run,  # a Run
 ) -> dict:
@@ -251,7 +256,8 @@ def run_data(
     data: str | None = None,  # where its data is; None: where the run says
 ) -> tuple[dict, dict | None]:
     "What the page shows of a run, and the weights or None. DataError for damage and other data."
-    ds, line = data_for(run) if data is None else (data_of_run(run, data), "")
+    ds = data_for(run)[0] if data is None else data_of_run(run, data)
+    line = _MADE_UP if ds is None else ""
     model, config = run.model, run.config
     problem = why_not_live(model) if live else "this page was written without the model's weights"
     facts = {name: config[name] for name in ("kind", "preset", "seed")}

@@ -45,6 +45,7 @@ function ticksOf({ low, high, log, whole }, count) {
     }
     const inside = found.filter((x) => x >= low * 0.999 && x <= high * 1.001);
     const powers = inside.filter((x) => Math.abs(Math.log10(x) % 1) < 1e-9);
+    if (inside.length < 3) return ticksOf({ low, high }, Math.min(count, 6));  // a short range
     return inside.length > 1.6 * count && powers.length > 1 ? powers : inside;
   }
   const rough = (high - low) / count || 1;
@@ -122,8 +123,9 @@ const SHAPES = {
   plus: (x, y, r) => `M${x - r} ${y}h${2 * r}M${x} ${y - r}v${2 * r}`,
 };
 
-// Lines: [{points: [[x, y]…], series: 1…6, dash, width, marker, label}]. `marks`: x of dotted lines.
-function lineChart({ width, height, x, y, words, lines, marks = [], alt }) {
+// Lines: [{points: [[x, y]…], series, dash, width, marker, label}], series a colour of style.css.
+// `marks`: x of dotted lines; `parts`: [[x, words]…] where a part of the picture begins.
+function lineChart({ width, height, x, y, words, lines, marks = [], parts = [], alt }) {
   const box = {
     left: MARGIN.left,
     right: width - MARGIN.right,
@@ -135,6 +137,13 @@ function lineChart({ width, height, x, y, words, lines, marks = [], alt }) {
   const sizes = { width, height, viewBox: `0 0 ${width} ${height}` };
   const picture = svg("svg", { class: "chart", role: "img", "aria-label": alt, ...sizes });
   axes(picture, x, y, box, words);
+  parts.forEach(([at, word], i) => {  // words on two heights, so that short parts have room
+    const place = { x1: x.at(at), x2: x.at(at), y1: box.top, y2: box.bottom };
+    const late = x.at(at) + 8 * word.length > box.right;
+    const where = { x: late ? box.right - 4 : x.at(at) + 5, y: box.bottom - 7 - 15 * (i % 2) };
+    picture.append(svg("line", { class: "band", ...place }),
+      svg("text", { ...where, "text-anchor": late ? "end" : "start" }, word));
+  });
   for (const at of marks) {
     const place = { x1: x.at(at), x2: x.at(at), y1: box.top, y2: box.bottom };
     picture.append(svg("line", { class: "mark", ...place }));

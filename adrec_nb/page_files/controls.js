@@ -108,7 +108,7 @@ function titleSearch({ key, label, names, pick, shown = () => "" }) {
       choose(found[Math.max(active, 0)]);
     }
   });
-  const node = make("div", { class: "control search" },
+  const node = make("div", { class: "control search whole" },
     make("label", { for: id }, label), input, list, none);
   const follow = () => {
     if (document.activeElement !== input) input.value = shown();

@@ -59,7 +59,7 @@ function denoiseExplorer(app) {
       const own = app.run.model.noise_weight;
       const rows = [[`As trained, λ = ${own}`, {}]];
       if (T() > 1) rows.push([`λ = ${own}, one step instead of ${T()}`, { steps: 1 }]);
-      return [...rows, ["λ = 1: the steps change the list", { lambda: 1 }], ["λ = 0: no noise at all", { lambda: 0 }]];
+      return [...rows, ["λ = 1: do steps count now?", { lambda: 1 }], ["λ = 0: no noise at all", { lambda: 0 }]];
     },
     draw: (host) => drawWalk(app, host),
   };
@@ -94,7 +94,7 @@ function drawWalk(app, host) {
   const left = lineChart({
     width: host.width, height: host.height * 0.86, x: x(), y: rangeOf([], { low: lowest - 0.05, high: 1.08 }),
     lines: cosines, marks: [step],
-    words: { x: "denoising step; the dotted line is the one in the list", y: "cosine with the last guess" },
+    words: { x: "denoising step; dotted: the one listed", y: "cosine with the last guess" },
     alt: `Cosine with the last guess over ${walk.length} steps: the guess starts at
       ${short(cosines[0].points[0][1])}, the noisy token at ${short(cosines[1].points[0][1])}.`,
   });

@@ -12,7 +12,7 @@ const ICONS = {  // of a verdict's word: a sign and the kind of its colour
   "still there": ["✓", "good"],
   "fading": ["◐", "middle"],
   "gone": ["≈", "bad"],
-  "live": ["▶", "middle"],
+  "live": ["→", "middle"],
   "look": ["→", "middle"],
 };
 
@@ -108,7 +108,7 @@ class View {
       again,
       width,
       half: two ? Math.floor((this.room.clientWidth - gap) / 2) : width,
-      height: Math.round(Math.min(Math.max(width * 0.52, 270), Math.max(300, innerHeight * 0.55), 560)),
+      height: Math.round(Math.min(Math.max(width * 0.52, 270), Math.max(300, innerHeight * 0.47), 560)),
       picture: (node) => this.stage.replaceChildren(node),
       side: (nodes) => this.aside.replaceChildren(...nodes),
       below: (nodes) => this.under.replaceChildren(...nodes),
@@ -126,7 +126,7 @@ class View {
     this.status.dataset.text = text;
     this.status.className = `verdict ${kind}`;
     this.status.replaceChildren(make("span", { class: "icon", "aria-hidden": "true" }, icon),
-      make("span", {}, shown ? make("strong", {}, `${shown}. `) : "", why.replace(/\s+/g, " ")));
+      make("span", {}, shown ? make("strong", {}, `${shown[0].toUpperCase()}${shown.slice(1)}. `) : "", why.replace(/\s+/g, " ")));
   }
 
   // A link can leave controls out.

@@ -202,8 +202,9 @@ class Model {
   summarise(tokens, sink) {
     const { dim, max_len } = this.facts;
     const x = new Float32Array(tokens.length * dim);
+    const first = max_len - tokens.length;  // positions are counted from the end
     tokens.forEach((item, row) => {
-      const place = this.positions && this.positions.subarray((max_len - row - 1) * dim);
+      const place = this.positions && this.positions.subarray((first + row) * dim);
       const vector = this.vectorOf(item);
       for (let i = 0; i < dim; i++) x[row * dim + i] = vector[i] + (place ? place[i] : 0);
     });

@@ -91,7 +91,7 @@ function drawNoise(app, host, schedule, T) {
     const scores = scoresOf(noisy.subarray(i * D, (i + 1) * D), app.table(), D);
     const names = app.run.items.names;
     const share = (100 * power) / (power + 1 - left[steps[i]]);
-    return [names[item], steps[i], share, names[bestOf(scores, 1)[0]], placeOf(scores, item)];
+    return [names[item], steps[i], Math.round(100 * share) / 100, names[bestOf(scores, 1)[0]], placeOf(scores, item)];
   });
   const found = rows.filter((row) => row[4] === 1).length;
   drawSchedule(app, host, { left, T, t, schedule, power: trained ** 2 * factor ** 2 });
@@ -129,7 +129,7 @@ function drawSchedule(app, host, { left, T, t, schedule, power }) {
     width: host.width, height: host.height, lines, marks: [t], alt,
     x: { ...rangeOf([0, Math.max(1, T - 1)], { room: 0 }), whole: true },
     y: rangeOf([0, 100], { low: 0, high: 104 }),
-    words: { x: "step t; the dotted line is the last token's", y: "share of the variance, %" },
+    words: { x: "step t; dotted: the last token's", y: "share of the variance, %" },
   });
   host.picture(figure(picture, lines));
 }

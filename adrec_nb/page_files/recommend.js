@@ -8,7 +8,7 @@ function recommendExplorer(app) {
     key: "add", label: "Add a title", names,
     pick: (item) => take([...history(), item]),
   });
-  const chosen = make("div", { class: "control" });
+  const chosen = make("div", { class: "control whole" });
   const list = {
     key: "history",
     node: chosen,
@@ -84,7 +84,8 @@ function drawRecommendations(app, host) {
   const took = performance.now() - start;
   const k = state.number("k", 10, 1, 20);
   const best = bestOf(scores, k, new Set(history));
-  const before = app.lastBest ?? [];
+  if (!host.again) [app.before, app.lastBest] = [app.lastBest ?? [], best];
+  const before = app.before;
   const note = (item, place) => {
     const was = before.indexOf(item);
     if (!before.length || was === place) return "";
@@ -96,7 +97,6 @@ function drawRecommendations(app, host) {
     value: scores[item],
     note: [labels?.[item]?.[0], note(item, place)].filter(Boolean).join(" · "),
   }));
-  if (!host.again) app.lastBest = best;
   const alt = `Scores of the ${best.length} best items after ${history.length} in the history; first is ${names[best[0]]}.`;
   host.picture(make("figure", {}, bars(rows, alt), make("figcaption", {},
     "Score of each title; titles of the history are left out. New, ↑ and ↓: compared with the list before.")));

@@ -116,39 +116,37 @@ function drawSpectrum(app, host) {
   host.below(courseCharts(app, host, at, kind));
 }
 
-// How rank and validation hits went, with the present moment marked.
+// How rank and validation hits went, with the present moment marked and the stages named.
 function courseCharts(app, host, at, kind) {
   const { records, noise } = app.run.spectra;
-  const width = host.half;
+  const last = records.length - 1;
+  const begins = records.map((one, i) => [i, one.stage])
+    .filter(([i, stage]) => i === 0 || records[i - 1].stage !== stage);
+  const shared = { width: host.half, height: 230, marks: [at], parts: begins };
+  const x = () => ({ ...rangeOf([0, Math.max(1, last)], { room: 0 }), whole: true });
   const ranks = [
     { points: records.map((one, i) => [i, one.ranks[kind]]), series: "s1", marker: "circle",
-      label: "this run" },
-    { points: [[0, noise.rank], [records.length - 1, noise.rank]], series: "ink", dash: "7 5",
-      label: "noise of this shape" },
+      label: "effective rank of the table" },
+    { points: [[0, noise.rank], [last, noise.rank]], series: "ink", dash: "7 5", label: "of noise" },
   ];
-  const time = { x: "recorded moment", y: "effective rank" };
-  const x = () => rangeOf([0, Math.max(1, records.length - 1)], { room: 0 });
   const values = ranks.flatMap((line) => line.points.map((point) => point[1]));
-  const y = rangeOf(values, { low: 0, high: 1.08 * Math.max(...values) });
-  const words = `Effective rank of the item table over ${records.length} moments: first
-    ${short(records[0].ranks[kind])}, last ${short(records.at(-1).ranks[kind])}.`;
   const left = lineChart({
-    width, height: 230, x: { ...x(), whole: true }, y, words: time, lines: ranks, marks: [at],
-    alt: words,
+    ...shared, x: x(), lines: ranks, words: { x: "record", y: "effective rank" },
+    y: rangeOf(values, { low: 0.75 * Math.min(...values), high: 1.04 * Math.max(...values) }),
+    alt: `Effective rank of the item table over ${records.length} records: first
+      ${short(records[0].ranks[kind])}, last ${short(records.at(-1).ranks[kind])}.`,
   });
-  const row = (record) => app.run.course.find((one) =>
-    one.stage === record.stage && one.epoch === record.epoch);
-  const hits = records.map((record, i) => [i, row(record)?.value ?? NaN]);
-  const known = hits.filter((point) => Number.isFinite(point[1]));
+  const same = (one, record) => one.stage === record.stage && one.epoch === record.epoch;
+  const hits = records.map((record, i) =>
+    [i, app.run.course.find((one) => same(one, record))?.value ?? NaN]);
+  const known = hits.filter((point) => Number.isFinite(point[1])).map((point) => point[1]);
   if (!known.length) return [figure(left, ranks)];
-  const metric = app.run.course[0].metric;
-  const lines = [{ points: hits, series: "s3", marker: "triangle", label: `${metric}, validation` }];
+  const { metric } = app.run.course[0];
+  const lines = [{ points: hits, series: "s3", marker: "triangle", label: `${metric} on validation users` }];
   const right = lineChart({
-    width, height: 230, x: { ...x(), whole: true }, lines, marks: [at],
-    y: rangeOf(known.map((point) => point[1]), { low: 0, high: 1.1 * Math.max(...known.map((p) => p[1]), 1) }),
-    words: { x: "recorded moment", y: `${metric}, %` },
-    alt: `${metric} on validation users: first ${short(known[0][1])} %, last
-      ${short(known.at(-1)[1])} %.`,
+    ...shared, x: x(), lines, words: { x: "record", y: `${metric}, %` },
+    y: rangeOf(known, { low: 0, high: 1.1 * Math.max(...known, 1) }),
+    alt: `${metric} on validation users: first ${short(known[0])} %, last ${short(known.at(-1))} %.`,
   });
   return [figure(left, ranks), figure(right, lines)];
 }
