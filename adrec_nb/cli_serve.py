@@ -18,13 +18,13 @@ from .cli_parse import UsageError, filled, path_ending, whole
 
 # %% ../nbs/library/cli_serve.ipynb #56f5283b
 def app_notebook(
-    runs: list,  # run directories; none: a small run is trained first
-    first: str,  # where that one is kept
+    runs: list,  # run directories; none: those of the package
+    first: str | None = None,  # where a small run is trained first and kept; None: nowhere
 ) -> dict:
     "A notebook that shows the explorers."
     paths = [str(Path(run).resolve()) for run in runs]
     code = "from adrec_nb.app import App\n"
-    code += f"App({paths!r}, first={str(Path(first).resolve())!r})"
+    code += f"App({paths!r}, first={first and str(Path(first).resolve())!r})"
     empty = {"metadata": {}, "outputs": [], "execution_count": None}
     cells = [
         {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# ADRec explorers"},
@@ -54,13 +54,12 @@ def check_port(
 # %% ../nbs/library/cli_serve.ipynb #92e1948b
 def app_arguments(parser):
     "Add the arguments of `app`."
-    runs = "run directories; none: a small run is trained on the first start"
+    runs = "run directories (none: two small ones that belong to the package)"
     parser.add_argument("runs", nargs="*", type=filled, metavar="RUN", help=runs)
     port = "where the page is served on this machine (8866)"
     parser.add_argument("--port", type=whole(1), default=8866, help=port)
-    kept = "runs/app/ml-100k"
-    first = f"where the small run is kept ({kept})"
-    parser.add_argument("--first", type=filled, metavar="DIR", default=kept, help=first)
+    first = "without RUN: train a small one on MovieLens 100K on the first start, and keep it here"
+    parser.add_argument("--first", type=filled, metavar="DIR", help=first)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
 # %% ../nbs/library/cli_serve.ipynb #8e3572d8
@@ -89,7 +88,8 @@ def app_command(
 # %% ../nbs/library/cli_serve.ipynb #c6b13d84
 def page_arguments(parser):
     "Add the arguments of `page`."
-    parser.add_argument("runs", nargs="+", type=filled, metavar="RUN", help="run directories")
+    runs = "run directories (none: two small ones that belong to the package)"
+    parser.add_argument("runs", nargs="*", type=filled, metavar="RUN", help=runs)
     page = {"metavar": "FILE", "type": path_ending(".html", ".htm"), "required": True}
     parser.add_argument("-o", "--output", help="the page to write (.html)", **page)
     without = "leave the model's weights out: no denoising and no recommender"
@@ -105,19 +105,21 @@ def page_command(
 ) -> tuple:
     "Write the explorers, with the trained model inside, as one HTML page without a kernel."
     from adrec_nb.common import write_whole
+    from adrec_nb.demo import DEMO_RUNS, demo_run
     from adrec_nb.page import page_html, page_notes, page_runs
     from adrec_nb.runs import load_run
 
-    runs = [load_run(path) for path in args.runs]
+    runs = [load_run(path) for path in args.runs] or [demo_run(name) for name in DEMO_RUNS]
+    title = None if args.runs else "ADRec on invented films"
     pages = page_runs(runs, not args.no_model, args.half, args.data)
-    page = page_html(pages).encode()
+    page = page_html(pages, title).encode()
     write_whole(args.output, page)
     notes = page_notes(pages)
     facts = {"runs": args.runs, "page": str(args.output), "bytes": len(page), "notes": notes}
-    counted = f"{len(args.runs)} run{'s' * (len(args.runs) > 1)}"
+    counted = f"{len(runs)} run{'s' * (len(runs) > 1)}"
     return facts, "\n".join([f"{args.output}: {counted}, {len(page) / 1024:,.0f} KB", *notes])
 
-# %% ../nbs/library/cli_serve.ipynb #c1ef006c
+# %% ../nbs/library/cli_serve.ipynb #3af4b5b0
 def lab_arguments(parser):
     "Add the arguments of `lab`."
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")

@@ -95,7 +95,7 @@ class Opened:
         self.tab.on("console", lambda line: self.trouble.append(line.text))
         self.tab.on("request", lambda request: self.asked.append(request.url))
         self.tab.goto(f"{Path(file).as_uri()}#{state}")
-        self.tab.wait_for_function("window.adrec && window.adrec.ready")
+        assert self.tab.evaluate("window.adrec.ready")  # the page has been read to its end
 
     def __enter__(self):
         return self.tab
@@ -347,7 +347,7 @@ def test_epochs_are_played_and_paused(browser, page):
         duration = play.evaluate("one => getComputedStyle(one).transitionDuration")
         assert duration == "0s"
         play.press("Enter")
-        tab.wait_for_function("location.hash.includes('at=1')")
+        tab.locator("#explorer output", has_text="pre-train, epoch 1").wait_for()
         tab.get_by_role("button", name="Pause").press("Enter")
         at = tab.url
         tab.wait_for_timeout(1800)

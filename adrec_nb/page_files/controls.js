@@ -70,8 +70,8 @@ function titleSearch({ key, label, names, pick, shown = () => "" }) {
   function choose(item) {
     close();
     none.textContent = "";
-    input.value = shown(item);
     pick(item);
+    input.value = shown();
   }
   function mark(next) {
     active = (next + found.length) % found.length;

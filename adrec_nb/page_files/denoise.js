@@ -42,7 +42,7 @@ function denoiseExplorer(app) {
     title: "Denoising",
     look: `Does the guess change on its way, and does it depend on the noise it starts from? If the
       solid line lies at 1 from the first step on, the steps add nothing.`,
-    missing: () => noDenoising(app),
+    missing: () => noDenoising(app.run),
     controls: () => [
       userChoice(app),
       ...walkControls(app),
@@ -65,9 +65,10 @@ function denoiseExplorer(app) {
   };
 }
 
-function noDenoising(app) {
-  if (app.run.problem) return `There is no live model: ${app.run.problem}.`;
-  if (app.run.model.kind !== "adrec") return `${app.run.facts.result} has no diffusion: there is no denoising to show.`;
+// Why a run has no walk to show; empty where it has.
+function noDenoising({ problem, model, facts }) {
+  if (problem) return `There is no live model: ${problem}.`;
+  if (model.kind !== "adrec") return `${facts.result} has no diffusion: there is no denoising to show.`;
   return "";
 }
 

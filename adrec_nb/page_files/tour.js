@@ -1,35 +1,54 @@
 // Five states that tell a story, and a line about what each shows; the numbers are this run's own.
 
 function tourSteps(app) {
-  const last = app.run.spectra.records.length - 1;
-  const live = !noDenoising(app);
-  const own = live ? app.run.model.noise_weight : 0;
+  const { runs } = app.data;
+  const ended = (run) => run.spectra.records.at(-1).verdict.word;
+  const merged = runs.findIndex((run) => ended(run) === "merged");
+  const sound = runs.findIndex((run) => ended(run) !== "merged");
+  const main = ended(app.run) === "merged" && sound >= 0 ? sound : app.place;  // whose story it is
+  const run = runs[main];
+  const last = run.spectra.records.length - 1;
   const steps = [
-    ["It begins as noise", { view: "spectrum", at: 0 },
+    ["It begins as noise", { run: main, view: "spectrum", at: 0 },
       `Before training, every item is a random vector. Its singular values follow the dashed curve,
        which pure noise of this shape gives.`],
-    ["Training leaves the curve", { view: "spectrum", at: last },
-      `Directions that mean something rise above the dashed curve. The word below says what became
-       of this run's table, and why.`],
-    ["What collapse would look like", { view: "spectrum", at: last, beside: "merged", kind: "raw" },
-      `A made-up table whose items have merged: one direction, the vector common to all, carries
-       nearly everything. The squared error alone can do this to a table that it may move.`],
+    ["Training leaves the curve", { run: main, view: "spectrum", at: last },
+      `Directions that mean something rise above the dashed curve, the others fall below it. The word
+       in the box says what became of this table, and why.`],
+    merged < 0 || merged === main ? madeUpCollapse(main, last) : realCollapse(runs, merged),
   ];
-  if (!live) {
+  if (noDenoising(run)) {
     return [...steps,
-      ["What noise leaves of a sequence", { view: "noise", drawn: "sequence" },
+      ["What noise leaves of a sequence", { run: main, view: "noise", drawn: "sequence" },
         `The solid line is what the schedule leaves, the broken one what is left in vectors of this
          size. The verdict says how many tokens can still be told.`],
-      ["The same with larger vectors", { view: "noise", drawn: "sequence", scale: 1 },
+      ["The same with larger vectors", { run: main, view: "noise", drawn: "sequence", scale: 1 },
         "With entries of size 1, like those of the noise, both lines are one."]];
   }
+  const own = run.model.noise_weight;
   return [...steps,
-    ["The noise the model was trained with", { view: "denoise" },
+    ["The noise the model was trained with", { run: main, view: "denoise" },
       `Here λ = ${own} weighs the noisy token. Read the verdict: does the list depend on the steps,
        or on the noise that the walk starts from?`],
-    ["Noise that counts", { view: "denoise", lambda: 1 },
+    ["The noise let in", { run: main, view: "denoise", lambda: 1 },
       `The same weights with λ = 1, which they ${own === 1 ? "were" : "were not"} trained with. Compare the
-       verdict: a walk is worth something only where its noise is let in.`]];
+       verdict: steps and draws can matter only where the noise is let in.`]];
+}
+
+// Collapse as a run on this page has met it.
+function realCollapse(runs, merged) {
+  const { spectra, facts } = runs[merged];
+  const at = spectra.records.length - 1;
+  return [`Collapse: the run “${facts.name}”`, { run: merged, view: "spectrum", at, kind: "raw" },
+    `Its items have merged: one direction, the vector common to all, carries nearly everything, and
+     the rest is no more than noise. Play the epochs to see it happen.`];
+}
+
+// Collapse as it would look for a table of this shape.
+function madeUpCollapse(run, at) {
+  return ["What collapse would look like", { run, view: "spectrum", at, beside: "merged", kind: "raw" },
+    `A made-up table whose items have merged: one direction, the vector common to all, carries
+     nearly everything. The squared error alone can do this to a table that it may move.`];
 }
 
 // The panel above the explorers; the tour's step is in the address.
