@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LENGTHS', 'packed', 'one_spectrum', 'spectra_data', 'course_data', 'near_items', 'map_data', 'schedule_data',
            'why_not_live', 'model_facts', 'weights_data', 'terms_of', 'items_data', 'users_data', 'maps_data',
-           'run_data']
+           'how_trained', 'run_data']
 
 # %% ../nbs/library/page_data.ipynb #78c025fe
 import base64
@@ -118,8 +118,9 @@ def map_data(
     points = {}
     for method in methods:
         rows, xy = item_map(table, method)
-        reach = np.abs(xy).max(0)
-        points[method] = packed(xy / np.where(reach > 0, reach, 1), "float16")
+        low, high = xy.min(0), xy.max(0)
+        middle, reach = (low + high) / 2, np.where(high > low, (high - low) / 2, 1)
+        points[method] = packed((xy - middle) / reach, "float16")
     items, cosines = near_items(table)
     near = {"items": packed(items, "int32"), "cosines": packed(cosines, "float16")}
     return {"rows": packed(rows + 1, "int32"), "points": points, "near": near}
@@ -249,6 +250,18 @@ def maps_data(
     return maps
 
 
+def how_trained(
+    training: dict,  # of a run's config
+) -> list[str]:
+    "What was unusual about the training, in words."
+    weights = training.get("loss_weights") or {}
+    words = [f"{name} times {weight:g}" for name, weight in weights.items() if weight]
+    words += [f"without {name}" for name, weight in weights.items() if not weight]
+    if training.get("pretrain_epochs") == 0:
+        words.append("not pre-trained")
+    return words
+
+
 def run_data(
     run,  # a Run whose parts can be read
     live: bool = True,  # with the model's weights
@@ -262,6 +275,7 @@ def run_data(
     problem = why_not_live(model) if live else "this page was written without the model's weights"
     facts = {name: config[name] for name in ("kind", "preset", "seed")}
     facts |= {"name": run.dir.name, "data": config["data"]["name"], "result": run.recipe.result}
+    facts["how"] = how_trained(config["training"])
     if run.finished:
         facts["test"] = {key: round(100 * value, 2) for key, value in run.metrics.items()}
     page = {

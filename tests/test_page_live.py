@@ -265,6 +265,23 @@ def test_the_tour_tells_of_the_idle_noise(browser, page):
         assert "Noise is idle" in tab.locator(".verdict").inner_text()
 
 
+def test_the_tour_of_the_packages_own_page(browser, tmp_path):
+    "`make page`: a table that began as noise, what became of it, one that merged, and the noise."
+    file = tmp_path / "page.html"
+    assert main(["page", "-o", str(file)]) == 0
+    said = []
+    with Opened(browser, file) as tab:
+        tab.get_by_role("button", name="Take the tour").press("Enter")
+        for step in range(5):
+            said.append(tab.locator(".verdict strong").inner_text())
+            hits = "30.17" if step == 2 else "70.83"
+            assert f"HR@10 on test users {hits} %" in tab.locator("#facts").inner_text()
+            tab.get_by_role("button", name="Next" if step < 4 else "Finish").press("Enter")
+        assert tab.locator("#notes").inner_text() == ""  # it may be published
+    words = [one.strip(". ") for one in said]
+    assert words == ["Noise", "Healthy", "Merged", "Noise is idle", "Noise counts"]
+
+
 def test_state_in_the_address(browser, page):
     "A link shows what its sender saw; controls write into it; nonsense in it does no harm."
     with Opened(browser, page, "view=denoise&lambda=0.3&steps=5&step=2") as tab:
@@ -411,10 +428,11 @@ def test_damage_is_one_line(small_runs, tmp_path, capsys, file, part):
 
 def test_other_data_is_one_line(small_runs, tmp_path, capsys):
     "Data that is not there, or not the run's."
-    (tmp_path / "log.csv").write_text("user,item\n" + "".join(f"u{i % 9},{i % 7}\n" for i in range(99)))
+    rows = "".join(f"u{i % 9},{i % 7}\n" for i in range(99))
+    (tmp_path / "log.csv").write_text("user,item\n" + rows)
     for where, part in (("nowhere.csv", "nowhere.csv"), (str(tmp_path / "log.csv"), "log.csv")):
-        words = ["page", str(small_runs("sink").dir), "-o", str(tmp_path / "p.html"), "--data", where]
-        assert main(words) == 2
+        words = ["page", str(small_runs("sink").dir), "-o", str(tmp_path / "p.html")]
+        assert main([*words, "--data", where]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert part in line
 

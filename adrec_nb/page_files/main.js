@@ -6,6 +6,7 @@ const ICONS = {  // of a verdict's word: a sign and the kind of its colour
   "noise": ["≈", "bad"],
   "merged": ["●", "bad"],
   "noise is idle": ["=", "bad"],
+  "noise is felt": ["~", "middle"],
   "noise counts": ["≠", "good"],
   "more than chance": ["✓", "good"],
   "like chance": ["≈", "bad"],
@@ -150,7 +151,8 @@ let shown = "";
 function factsOf({ facts, items, spectra }) {
   const count = (items.names.length - 1).toLocaleString("en");
   const test = facts.test?.["HR@10"] === undefined ? "" : `; HR@10 on test users ${facts.test["HR@10"]} %`;
-  return `${facts.kind} on ${facts.data}: ${count} items in ${spectra.shape[1]} directions, preset ${facts.preset}, seed ${facts.seed}${test}`;
+  const how = [`preset ${facts.preset}`, ...facts.how, `seed ${facts.seed}`].join(", ");
+  return `${facts.kind} on ${facts.data}: ${count} items in ${spectra.shape[1]} directions, ${how}${test}`;
 }
 
 function header() {
