@@ -24,7 +24,7 @@ from .locate import data_of_run
 from .models import ADRec, NextItemModel
 from .noise_law import marchenko_pastur
 from .on_demand import make_collapsed
-from .plots_items import item_map, neighbours
+from .plots_items import item_map
 from .schedules import SCHEDULES, beta_schedule
 from .sources import registry
 from .spectra import KINDS, table_spectra

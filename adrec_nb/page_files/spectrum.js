@@ -83,6 +83,11 @@ function drawSpectrum(app, host) {
     points: pointsOf(app.array(noise.values)), series: "ink", dash: "7 5",
     label: `noise of this shape: effective rank ${short(noise.rank)}`,
   }];
+  const rest = records.filter((one, i) => one.stage === now.stage && i !== at && i !== first);
+  rest.forEach((one, i) => lines.push({
+    points: pointsOf(app.array(one.kinds[kind])), series: "line", width: 1.2,
+    label: i === 0 ? "other epochs of this stage" : undefined,
+  }));
   if (first !== at) {
     lines.push({
       points: pointsOf(app.array(records[first].kinds[kind])), series: "s5", dash: "2 4",

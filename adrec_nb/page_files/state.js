@@ -6,8 +6,11 @@ const FIXED = ["only", "hide"];  // of a link; controls do not change them
 const state = {
   values: {},
   listeners: [],
+  waiting: null,  // the timer of a change that is not yet in the address
 
   read() {
+    clearTimeout(this.waiting);
+    this.waiting = null;
     const given = new URLSearchParams(location.hash.slice(1));
     this.values = Object.fromEntries(given);
     this.tell();
@@ -37,9 +40,16 @@ const state = {
       if (value === null) delete this.values[key];
       else this.values[key] = String(value);
     }
-    const hash = `#${new URLSearchParams(this.values)}`;
-    history[page ? "pushState" : "replaceState"](null, "", hash);
+    if (page) this.write("pushState");  // what a slider left unwritten goes into the same entry
+    else if (!this.waiting) this.waiting = setTimeout(() => this.write(), 250);
     this.tell();
+  },
+
+  // Into the address, a few times a second at most: browsers refuse more while a slider is dragged.
+  write(how = "replaceState") {
+    clearTimeout(this.waiting);
+    this.waiting = null;
+    history[how](null, "", `#${new URLSearchParams(this.values)}`);
   },
 
   // Only this view, with these values: what a button or the tour sets.
