@@ -93,7 +93,7 @@ function drawWalk(app, host) {
   const x = () => ({ ...rangeOf([1, Math.max(2, walk.length)], { room: 0.02 }), whole: true });
   const lowest = Math.min(-0.3, ...cosines.flatMap((line) => line.points.map((point) => point[1])));
   const left = lineChart({
-    width: host.width, height: host.height * 0.86, x: x(), y: rangeOf([], { low: lowest - 0.05, high: 1.08 }),
+    width: host.width, height: host.height, x: x(), y: rangeOf([], { low: lowest - 0.05, high: 1.08 }),
     lines: cosines, marks: [step],
     words: { x: "denoising step; dotted: the one listed", y: "cosine with the last guess" },
     alt: `Cosine with the last guess over ${walk.length} steps: the guess starts at
@@ -134,9 +134,9 @@ function noiseVerdict(app, model, history, how, walk, best, seed) {
   }
   const least = Math.min(overSteps, overDraws);
   const far = Math.min(...nearest);
-  const steps = best.length > 1 ? `at every step at least ${overSteps}, and ` : "";
-  const why = `Of the ${own.size} best of the last guess, ${steps}from ${DRAWS - 1} other draws of noise at
-    least ${overDraws} are there as well; all these guesses have a cosine of ${short(far)} or more with it.`;
+  const steps = best.length > 1 ? `at least ${overSteps} are there at every step, and ` : "";
+  const why = `Of the last guess's ${own.size} best, ${steps}at least ${overDraws} from ${DRAWS - 1} other
+    draws of noise; the least cosine of these guesses with it is ${far.toFixed(3)}.`;
   // The tenth and the eleventh may be nearly equal: one more or less is no change of the list.
   if (least >= own.size - 1 && far > 0.995) return ["noise is idle", why];
   return [least <= own.size - 2 ? "noise counts" : "noise is felt", why];

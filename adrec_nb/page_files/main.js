@@ -109,7 +109,7 @@ class View {
       again,
       width,
       half: two ? Math.floor((this.room.clientWidth - gap) / 2) : width,
-      height: Math.round(Math.min(Math.max(width * 0.52, 270), Math.max(300, innerHeight * 0.47), 560)),
+      height: Math.round(Math.min(Math.max(width * 0.52, 270), Math.max(300, innerHeight - 485), 560)),
       picture: (node) => this.stage.replaceChildren(node),
       side: (nodes) => this.aside.replaceChildren(...nodes),
       below: (nodes) => this.under.replaceChildren(...nodes),
