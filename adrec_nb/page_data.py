@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LENGTHS', 'packed', 'one_spectrum', 'spectra_data', 'course_data', 'near_items', 'map_data', 'schedule_data',
-           'why_not_live', 'model_facts', 'weights_data', 'terms_of', 'items_data', 'users_data', 'maps_data',
-           'how_trained', 'run_data']
+           'why_not_live', 'model_facts', 'weights_data', 'terms_of', 'items_data', 'users_data', 'sound',
+           'how_trained', 'tested', 'maps_data', 'run_data']
 
 # %% ../nbs/library/page_data.ipynb #78c025fe
 import base64
@@ -16,6 +16,7 @@ import torch
 
 from .app import data_for
 from .collapse import effective_rank
+from .common import DataError
 from .diagnosis import verdict_from_spectra
 from .explorers_items import tables_of, times_met
 from .explorers_walk import users_of
@@ -213,6 +214,8 @@ def items_data(
 ) -> dict:
     "Titles, labels and how often each item was met; padding first."
     names, labels = run.items["names"], run.items["labels"]
+    if len(names) != run.config["model"]["n_items"] + 1:
+        raise ValueError(f"{len(names) - 1} titles for {run.config['model']['n_items']} items")
     found = {"names": ["", *map(str, names[1:])], "labels": None, "counts": None}
     if labels is not None:
         found["labels"] = [list(map(str, one)) for one in labels]
@@ -235,19 +238,19 @@ def users_data(
         users.append({"history": items, "target": int(target)})
     return users
 
-# %% ../nbs/library/page_data.ipynb #6a92dfb6
-_MADE_UP = "Users are made up: the run's data was not at hand when this page was written "
-_MADE_UP += "(--data names it)."
-
-
-def maps_data(
-    run,  # a Run
-) -> dict:
-    "A map of every item table of the run, by name."
-    maps = {}
-    for name, make_table in tables_of(run).items():
-        maps[name] = map_data(make_table(), tsne=name == run.recipe.result)
-    return maps
+# %% ../nbs/library/page_data.ipynb #e435def4
+def sound(
+    file,  # of a run
+    make,  # called without arguments: what it finds there
+):
+    "What is found in a file that could be parsed. DataError where it says something else."
+    try:
+        return make()
+    except DataError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        problem = f"damaged ({type(error).__name__}: {error})"
+        raise DataError(problem, file, remedy="train this run again") from None
 
 
 def how_trained(
@@ -260,6 +263,27 @@ def how_trained(
     if training.get("pretrain_epochs") == 0:
         words.append("not pre-trained")
     return words
+
+# %% ../nbs/library/page_data.ipynb #a7c34a27
+_MADE_UP = "Users are made up: the run's data was not at hand when this page was written "
+_MADE_UP += "(--data names it)."
+
+
+def tested(
+    run,  # a finished Run
+) -> dict:
+    "Its metrics on test users, in percent."
+    return {key: round(100 * value, 2) for key, value in run.metrics.items()}
+
+
+def maps_data(
+    run,  # a Run
+) -> dict:
+    "A map of every item table of the run, by name."
+    maps = {}
+    for name, make_table in tables_of(run).items():
+        maps[name] = map_data(make_table(), tsne=name == run.recipe.result)
+    return maps
 
 
 def run_data(
@@ -277,14 +301,14 @@ def run_data(
     facts |= {"name": run.dir.name, "data": config["data"]["name"], "result": run.recipe.result}
     facts["how"] = how_trained(config["training"])
     if run.finished:
-        facts["test"] = {key: round(100 * value, 2) for key, value in run.metrics.items()}
+        facts["test"] = sound(run.dir / "results.json", lambda: tested(run))
     page = {
         "facts": facts,
         "notes": [text for text in (terms_of(facts["data"]), line) if text],
-        "items": items_data(run, ds),
+        "items": sound(run.dir / "items.json", lambda: items_data(run, ds)),
         "users": users_data(run, ds),
-        "spectra": spectra_data(run),
-        "course": course_data(run),
+        "spectra": sound(run.dir / "spectra.npz", lambda: spectra_data(run)),
+        "course": sound(run.dir / "metrics.jsonl", lambda: course_data(run)),
         "maps": maps_data(run),
         "schedules": schedule_data(model.config),
         "problem": problem,
