@@ -21,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint lab app bench export address student slides
+.PHONY: help install demo test lint lab app page bench export address student slides
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -45,8 +45,12 @@ lab: $(READY) ## open the notebooks in JupyterLab
 bench: $(READY) ## time the naive way against the fast way on this machine
 	@$(PY) -m adrec_nb.cli bench
 
-app: $(READY) ## serve the explorers as a page on this machine; the first start trains a small model
+app: $(READY) ## serve the explorers as a page on this machine, with two small runs of a made world
 	@$(VENV)/bin/adrec-nb app
+
+page: $(READY) ## write the same explorers as one file that needs no kernel: runs/page.html
+	@mkdir -p runs
+	@$(VENV)/bin/adrec-nb page -o runs/page.html
 
 export: $(READY) ## write adrec_nb/ from the notebooks, then clean the notebooks
 	@$(VENV)/bin/nbdev_export

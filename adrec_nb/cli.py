@@ -6,7 +6,7 @@
 __all__ = ['COMMANDS', 'make_parser', 'joined', 'raised_on_purpose', 'explain', 'Interrupted', 'stop', 'on_signals', 'waiting',
            'how_to_resume', 'show', 'carry_out', 'main']
 
-# %% ../nbs/library/cli.ipynb #cell-004
+# %% ../nbs/library/cli.ipynb #b3a70b26
 import dis
 import importlib
 import json
@@ -32,10 +32,17 @@ from adrec_nb.cli_runs import (
     report_arguments,
     report_command,
 )
-from .cli_serve import app_arguments, app_command, lab_arguments, lab_command
+from adrec_nb.cli_serve import (
+    app_arguments,
+    app_command,
+    lab_arguments,
+    lab_command,
+    page_arguments,
+    page_command,
+)
 from .cli_train import bench_arguments, bench_command, train_arguments, train_command
 
-# %% ../nbs/library/cli.ipynb #cell-007
+# %% ../nbs/library/cli.ipynb #acf18a6b
 COMMANDS = {
     "data": (data_command, data_arguments, "data"),
     "train": (train_command, train_arguments, "training"),
@@ -43,6 +50,7 @@ COMMANDS = {
     "recommend": (recommend_command, recommend_arguments, "runs"),
     "collapse": (collapse_command, collapse_arguments, "runs"),
     "report": (report_command, report_arguments, "report"),
+    "page": (page_command, page_arguments, "page"),
     "benchmark": (benchmark_command, benchmark_arguments, "benchmark"),
     "bench": (bench_command, bench_arguments, "bench"),
     "app": (app_command, app_arguments, "server"),
@@ -65,7 +73,7 @@ def make_parser() -> Parser:
         one.set_defaults(does=does, needs=needs)
     return parser
 
-# %% ../nbs/library/cli.ipynb #cell-012
+# %% ../nbs/library/cli.ipynb #02b48f4a
 def joined(
     words: list,  # of a command
 ) -> list:
@@ -75,7 +83,7 @@ def joined(
             return [*words[:i], f"--history={after}", *words[i + 2 :]]
     return words
 
-# %% ../nbs/library/cli.ipynb #cell-015
+# %% ../nbs/library/cli.ipynb #7f721c6d
 _RAISE = dis.opmap["RAISE_VARARGS"]
 
 
@@ -91,7 +99,7 @@ def raised_on_purpose(
     ours = innermost.tb_frame.f_globals.get("__package__") == "adrec_nb"
     return ours and innermost.tb_frame.f_code.co_code[innermost.tb_lasti] == _RAISE
 
-# %% ../nbs/library/cli.ipynb #cell-017
+# %% ../nbs/library/cli.ipynb #d8812a67
 def explain(
     error: Exception,  # that was caught
 ) -> str | None:
@@ -108,7 +116,7 @@ def explain(
             return None
     return re.sub(r"\s*[\r\n]+\s*", " ", str(error))
 
-# %% ../nbs/library/cli.ipynb #cell-022
+# %% ../nbs/library/cli.ipynb #74f36c35
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM.
 
@@ -136,7 +144,7 @@ def on_signals(
         for number, handler in before.items():
             signal.signal(number, handler)
 
-# %% ../nbs/library/cli.ipynb #cell-026
+# %% ../nbs/library/cli.ipynb #6e0b810c
 @contextmanager
 def waiting():
     "While inside, an interruption waits for the end."
@@ -146,7 +154,7 @@ def waiting():
     if came:
         raise Interrupted
 
-# %% ../nbs/library/cli.ipynb #cell-029
+# %% ../nbs/library/cli.ipynb #3f6dce8b
 def how_to_resume(
     words: list,  # of the interrupted command
 ) -> str:
@@ -165,7 +173,7 @@ def how_to_resume(
     again = shlex.join(["adrec-nb", *words, *resume])
     return f"interrupted; {Path(out)} {kept}. Go on with: {again}"
 
-# %% ../nbs/library/cli.ipynb #cell-034
+# %% ../nbs/library/cli.ipynb #479bb293
 def show(
     text: str,  # to print
 ):
@@ -190,7 +198,7 @@ def carry_out(
         reasons = "; ".join(f"{what}: {why}" for what, why in facts["failed"].items())
         raise UsageError(f"not all could be done ({reasons}). Mend that and run it again")
 
-# %% ../nbs/library/cli.ipynb #cell-036
+# %% ../nbs/library/cli.ipynb #1b712045
 def main(
     words: list | None = None,  # of the command; None: those the program was started with
 ) -> int:
@@ -214,6 +222,6 @@ def main(
         print(f"adrec-nb: {line}", file=sys.stderr)
         return 2
 
-# %% ../nbs/library/cli.ipynb #cell-038
+# %% ../nbs/library/cli.ipynb #390b0b3c
 if __name__ == "__main__" and __package__:
     sys.exit(main())

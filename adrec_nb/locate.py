@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READ', 'FILTERS', 'read_file', 'find_data', 'data_of_run']
 
-# %% ../nbs/library/locate.ipynb #cell-003
+# %% ../nbs/library/locate.ipynb #f9e879e4
 import re
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from .common import DataError
 from .data import SequenceDataset, build_sequences, load_dataset, read_interactions
 from .sources import registry
 
-# %% ../nbs/library/locate.ipynb #cell-006
+# %% ../nbs/library/locate.ipynb #d4fd5aa1
 # How a file is read: arguments of `read_interactions` and, the last two, of `build_sequences`.
 READ = {
     "user": str,
@@ -27,7 +27,7 @@ READ = {
 }
 FILTERS = ("min_rating", "k_core")
 
-# %% ../nbs/library/locate.ipynb #cell-009
+# %% ../nbs/library/locate.ipynb #51462bc7
 def _with_place(
     error: DataError,  # of a reader
     path,  # of the file it read
@@ -53,7 +53,7 @@ def _published(
         raise DataError("a processed data set is used as it is", path, remedy=remedy)
     return load_published_dataset(path, name=Path(path).name)
 
-# %% ../nbs/library/locate.ipynb #cell-012
+# %% ../nbs/library/locate.ipynb #93851d77
 def read_file(
     path,  # a log of events, or a processed data set of the ADRec authors (.pkl)
     read: dict,  # how to read it: values by the names in READ
@@ -72,7 +72,7 @@ def read_file(
     except DataError as error:
         raise _with_place(error, path) from error
 
-# %% ../nbs/library/locate.ipynb #cell-017
+# %% ../nbs/library/locate.ipynb #ec62a3ac
 def find_data(
     where: str,  # a known name, or the path of a log
     read: dict | None = None,  # how to read a file: values by the names in READ
@@ -92,7 +92,7 @@ def find_data(
     source = {"file": str(Path(where).resolve()), "read": read or {}}
     return read_file(where, read or {})[0], source
 
-# %% ../nbs/library/locate.ipynb #cell-020
+# %% ../nbs/library/locate.ipynb #ed0f4a1f
 def data_of_run(
     run,  # a Run
     where: str | None = None,  # a known name or a path; None: what the run remembers
@@ -100,6 +100,10 @@ def data_of_run(
 ) -> SequenceDataset:
     "The data set a run was trained on. DataError when it is not found, or is another one now."
     source, trained_on = run.config.get("source") or {}, run.config["data"]
+    if where is None and trained_on["name"] == "planted-films":
+        from adrec_nb.demo import demo_dataset
+
+        return demo_dataset()
     here = where or source.get("file") or trained_on["name"]
     known = here in registry()
     if where is None and not known and not Path(here).exists():

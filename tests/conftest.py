@@ -72,8 +72,9 @@ def may_be():
 # A reason, whether it holds here, and how many tests it skips; a whole file counts once. Where
 # nobody can tell from here, it skips so many or none.
 SKIPS = {
-    "no chromium": (lacks_chromium, 1),
-    "no Playwright": (lambda: lacks("playwright") and not lacks_chromium(), 1),
+    "no chromium": (lacks_chromium, 2),
+    "no Playwright": (lambda: lacks("playwright") and not lacks_chromium(), 2),
+    "no axe": (lambda: lacks("axe_playwright_python") and not lacks("playwright"), 1),
     "no Voila": (lambda: lacks("voila") and not lacks("playwright") and not lacks_chromium(), 1),
     "accelerate": (lambda: lacks("accelerate"), 2),
     "pip cannot fetch Colab's packages here": (may_be, 3),

@@ -360,6 +360,7 @@ def test_every_kind_of_run(name, folder):
         f"recommend {out} --history item-03 -k 2",
         f"collapse {out} --plot {name}.png",
         f"report {out} -o {name}.html",
+        f"page {out} -o {name}-explorers.html",
     ]
     processes = [start([*line.split(), "--json"], folder) for line in lines]
     for line, process in zip(lines, processes, strict=True):

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import unexpected
 
 SCRIPTS = Path(sys.executable).parent
+PAGE_KINDS = {".js", ".css", ".j2"}  # of the files that a page is made of
 INSTALL = re.compile(r"adrec-nb @ git\+([^\s\"'@]+)")
 
 
@@ -193,7 +194,9 @@ def test_readme_names_what_is_there(root, settings):
 
 
 def test_wheel_holds_library_and_registry_only(copy):
-    "Above all none of the data that lies beside the registry: some of it may not be redistributed."
+    """And the files of the page, and two small runs of a made world.
+
+    Above all no data that lies beside the registry: some of it may not be redistributed."""
     (copy / "data" / "ml-100k").mkdir(exist_ok=True)
     for place in ("u.data", "ml-100k/u.item", "ml-100k/extra.toml"):
         (copy / "data" / place).write_text("1\t2\t3\n")
@@ -205,6 +208,11 @@ def test_wheel_holds_library_and_registry_only(copy):
     names = zipfile.ZipFile(wheel).namelist()
     expected = {f"adrec_nb/{path.name}" for path in (copy / "adrec_nb").glob("*.py")}
     expected |= {f"adrec_nb/registry/{path.name}" for path in (copy / "data").glob("*.toml")}
+    folders = (copy / "adrec_nb" / name for name in ("page_files", "demo_run"))
+    inside = [path for folder in folders for path in folder.rglob("*")]
+    expected |= {path.relative_to(copy).as_posix() for path in inside if path.is_file()}
+    assert {path.suffix for path in inside if path.parent.name == "page_files"} <= PAGE_KINDS
+    assert sum(path.stat().st_size for path in inside) < 2 * 2**20
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
