@@ -209,13 +209,19 @@ def test_size(page, run):
     assert page.stat().st_size < 8e6 and without < 4e6
 
 
+PAINTED = """new Promise((found) => new PerformanceObserver((list) => {
+    const [one] = list.getEntriesByName('first-contentful-paint');
+    if (one) found(one.startTime);
+}).observe({ type: 'paint', buffered: true }))"""
+
+
 def test_time(browser, page):
     "First picture and a recommendation for 50 items, the best of five; both are printed (`-s`)."
     clock = """() => { const start = performance.now();
         window.adrec.scores(Array.from({length: 50}, (_, i) => i + 1), {});
         return performance.now() - start; }"""
     with Opened(browser, page) as tab:
-        first = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        first = tab.evaluate(PAINTED)
         times = [tab.evaluate(clock) for _ in range(5)]
     print(f"first picture {first:.0f} ms, 50 items {min(times):.0f} to {max(times):.0f} ms")
     assert first < 3000  # a second on a machine that is not busy
