@@ -8,8 +8,6 @@ __all__ = ['WORLD', 'WIDTH', 'BATCH', 'STAGE1_EPOCHS', 'CHANCE', 'BLUE', 'ORANGE
            'all_trials', 'measure_trials', 'load_trials', 'draw_looks', 'film']
 
 # %% ../nbs/library/cure.ipynb #84b0190e
-import base64
-import io
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
+from .animations import film_html
 from .batches import make_batch
 from .common import write_whole
 from .data import SequenceDataset
@@ -251,28 +249,11 @@ def draw_looks(looks: tuple[Look, ...], upto: int) -> Figure:  # upto: how many 
     return fig
 
 
-def _image(fig: Figure) -> Image.Image:
-    "A figure as a picture of few colours."
-    file = io.BytesIO()
-    fig.savefig(file, format="png")
-    return Image.open(file).convert("RGB").quantize(24, dither=Image.Dither.NONE)
-
-# %% ../nbs/library/cure.ipynb #9449d897
 def film(
     looks: tuple[Look, ...],
     alt: str,  # what there is to see, in words
     rate: int = 300,  # milliseconds a picture
 ) -> str:  # HTML
-    "The looks as a moving image, and the last of them as a still."
-    pictures = [_image(draw_looks(looks, upto)) for upto in range(1, len(looks) + 1)]
-    moving, still = io.BytesIO(), io.BytesIO()
-    pauses = [rate] * (len(pictures) - 1) + [10 * rate]
-    more = dict(save_all=True, append_images=pictures[1:], duration=pauses, loop=0)
-    pictures[0].save(moving, format="GIF", optimize=True, **more)
-    pictures[-1].save(still, format="PNG", optimize=True)
-    parts = []
-    for kind, file, text in (("gif", moving, alt), ("png", still, f"The last picture: {alt}")):
-        data = base64.b64encode(file.getvalue()).decode()
-        parts.append(f'<img alt="{text}" src="data:image/{kind};base64,{data}">')
-    caption = "<figcaption>Above the film, below its last picture.</figcaption>"
-    return f"<figure>{'<br>'.join(parts)}{caption}</figure>"
+    "The looks as a film that plays once, and the last of them as a still."
+    frames = [draw_looks(looks, upto) for upto in range(1, len(looks) + 1)]
+    return film_html(frames, alt, rate)
