@@ -14,6 +14,7 @@ CELLS = 45  # of a chapter, before its summary, question and exercises
 LONGEST = 25  # lines of a code cell in course and labs, blank ones and directives not counted
 USUAL, LONG = 4, 15  # median and 95 % of the code cells' lines in course and labs
 LARGEST = 300 * 1024  # bytes of a notebook, outputs included
+TOGETHER = 6_000_000  # bytes of nbs/
 MACHINE_PATH = re.compile(r"/(work|root|tmp|home|content|Users)/")
 PORT = re.compile(r"(127\.0\.0\.1|localhost):\d")
 WARNING = re.compile(r"\w*Warning: ")
@@ -194,6 +195,12 @@ def test_nothing_is_stored_unexecuted(notebook, root):
         if cell["cell_type"] == "code" and shows(source_of(cell)) and not cell["outputs"]:
             silent.append(number)
     assert silent == []
+
+
+def test_all_notebooks_together(root):
+    "A clone stays small: pictures of few colours, results packed."
+    sizes = [path.stat().st_size for path in (root / "nbs").rglob("*") if path.is_file()]
+    assert sum(sizes) < TOGETHER
 
 
 def outputs(path):
