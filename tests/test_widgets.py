@@ -40,7 +40,7 @@ def test_explorers_under_ipywidgets_7(root, packages, tmp_path):
         assert done.returncode == 0 and "Success." in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("notebook", ALONE)
-def test_alone_as_in_colab(notebook, root, packages, tmp_path):
+@pytest.mark.parametrize("chapter", ALONE)
+def test_alone_as_in_colab(chapter, root, packages, tmp_path):
     "In an empty folder, with the built wheel; `python tests/colab.py` runs all of them so."
-    assert colab.run(root / notebook, packages, tmp_path) == ""
+    assert colab.run(root / chapter, packages, tmp_path) == ""
