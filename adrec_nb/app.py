@@ -146,6 +146,7 @@ class RunPages(widgets.VBox):
         self.page = widgets.VBox()
         self.which.observe(self.choose, "value")
         self.title.observe(self.turn, "value")
+        self.title.layout.margin = "2px 2px 2px 16px"
         top = wrapped([self.which, self.title], ("0 1 24em", "1 1 480px"))
         super().__init__([self.note, top, self.page])
         self.choose()

@@ -151,7 +151,8 @@ def noise_verdict(
     share = found / tokens
     word = "readable" if share >= 2 / 3 else "lost" if share <= 1 / 3 else "half lost"
     left = 100 * float(diffusion.signal[-1]) ** 2
-    end = f"the last of {diffusion.steps} steps leaves {left:.2g} % of a variance of 1"
+    kept = f"{left:.2g} %" if left >= 0.01 else "less than 0.01 %"
+    end = f"the last of {diffusion.steps} steps leaves {kept} of a variance of 1"
     ending = f"{end}: it never reaches noise" if left > 1 else end
     return word, f"{found} of {tokens} tokens are still nearest to their item; {ending}."
 

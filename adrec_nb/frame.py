@@ -184,7 +184,8 @@ def verdict_html(
     for word, sentence in said:
         sign, colour = MARKS[word]
         box = f"border-left:6px solid {colour};padding:2px 10px;flex:1 1 150px;line-height:1.35"
-        text = f'<b>{sign} {html.escape(word)}</b><br>{html.escape(sentence)}'
+        word = f'<b style="font-size:1.25em">{sign} {html.escape(word)}</b>'
+        text = f"{word}<br>{html.escape(sentence)}"
         boxes.append(f'<div style="{box}">{text}</div>')
     row = "display:flex;flex-wrap:wrap;gap:6px"
     return f'<div role="status" style="{row}">{"".join(boxes)}</div>' if boxes else ""

@@ -179,4 +179,5 @@ def plot_live(
         draw_spectrum(axes[-1], curve.spectra[kind], curve.shape[1], **style)
         draw_noise(axes[-1], *curve.shape)
         finish_spectrum(axes[-1], f"singular values, {kind}")
+        axes[-1].yaxis.label.set_fontsize(8)  # the panels are low
     return fig

@@ -134,7 +134,7 @@ def draw_item_map(
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=7, loc="best")
     ax.set(xlabel="first direction", ylabel="second direction")
-    ax.set_title(title, fontsize=10)
+    ax.set_title(title, fontsize=10, y=1.0)
 
 # %% ../nbs/library/plots_items.ipynb #2011dec9
 def plot_item_map(
@@ -201,13 +201,14 @@ def plot_best_lists(
     longest = max(len(frame) for frame in lists.values())
     widest = max(len(name) for frame in lists.values() for name in frame["item"])
     names = 0.2 + 0.068 * min(widest, 41)  # inches
-    fig, axes = panels_in_a_row(len(lists), 5.0, max(2.4, 0.9 + 0.25 * longest))
+    width = 5.0 if len(lists) > 1 else 8.0
+    fig, axes = panels_in_a_row(len(lists), width, max(2.4, 0.9 + 0.25 * longest))
     for ax, (title, frame) in zip(axes, lists.items(), strict=True):
         place = ax.get_position()
-        right, wide = place.x0 + place.width, place.width * (4.82 - names) / 4.1
+        right, wide = place.x0 + place.width, place.width * (width - 0.18 - names) / (width - 0.9)
         ax.set_position((right - wide, place.y0, wide, place.height))
         draw_best(ax, frame)
-        ax.set_title(title, fontsize=10, parse_math=False, loc="right")
+        ax.set_title(title, fontsize=10, y=1.0, parse_math=False, loc="right")
     ends = [ax.get_xlim() for ax in axes]
     for ax in axes:
         ax.set_xlim(min(low for low, _ in ends), max(high for _, high in ends))

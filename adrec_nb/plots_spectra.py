@@ -132,7 +132,7 @@ def finish_spectrum(
         log_axis(ax.yaxis)
     ax.set(xlabel="direction $k$", ylabel="singular value / root mean square")
     ax.set_ylim(bottom=max(ax.get_ylim()[0], LOWEST) if log_y else 0)
-    ax.set_title(title, fontsize=10)
+    ax.set_title(title, fontsize=10, y=1.0)  # not to be looked for at each drawing
     ax.legend(fontsize=7, loc="best")
 
 # %% ../nbs/library/plots_spectra.ipynb #fd179cb4
@@ -157,6 +157,8 @@ def plot_curve_panels(
         if noise:
             draw_noise(ax, *curve.shape)
         finish_spectrum(ax, curve.name, log_x, log_y)
+        ax.yaxis.label.set_fontsize(8)  # the panels are low
+        ax.minorticks_off()  # a tenth of a second for all panels
     same_axes(axes)
     return fig
 

@@ -71,7 +71,7 @@ def plot_noised(
     image = axes[1].imshow(x_t.T, aspect="auto", interpolation="nearest", **colours)
     colour_bar(image, axes[1])
     axes[1].set(xlabel="token, oldest first", ylabel="direction of the vector")
-    axes[1].set_title(title, fontsize=10)
+    axes[1].set_title(title, fontsize=10, y=1.0)
     if size is not None:
         _draw_share(axes[2], np.asarray(steps), diffusion, size)
     return fig
@@ -217,17 +217,18 @@ def plot_walk(
         axes[0].plot(stations["step"], stations[column], **style)
     axes[0].set(ylabel="cosine with the last guess", ylim=(min(-0.3, axes[0].get_ylim()[0]), 1.08))
     axes[0].legend(fontsize=8)
-    axes[0].set_title("one user", fontsize=10)
+    axes[0].set_title("one user", fontsize=10, y=1.0)
     place = "place of the true next item"
     colour, marker = STYLES[2]
     axes[1].plot(stations["step"], stations[place], color=colour, marker=marker, markersize=4)
-    axes[1].set_title("the same user", fontsize=10)
+    axes[1].set_title("the same user", fontsize=10, y=1.0)
     if crowd is not None:
         _draw_crowd(axes[2], crowd)
     for ax in axes[1:]:
         ax.set(yscale="log", ylim=(n_items * 1.3, 0.8))
         ax.set_ylabel(f"{place} of {n_items:,}", fontsize=8)
         log_axis(ax.yaxis)
+        ax.minorticks_off()
     for ax in axes:
         ax.axvline(step, color="0.5", linestyle=":")
         ax.set_xlabel("denoising step; dotted: in the table", fontsize=9)
@@ -246,7 +247,7 @@ def _draw_crowd(
     ax.fill_between(steps, low, high, **band)
     ax.plot(steps, middle, color=colour, marker=marker, markersize=4, label="median")
     ax.legend(fontsize=8)
-    ax.set_title(f"{len(crowd)} users", fontsize=10)
+    ax.set_title(f"{len(crowd)} users", fontsize=10, y=1.0)
 
 # %% ../nbs/library/plots_walk.ipynb #bbba4a69
 def crowd_places(
