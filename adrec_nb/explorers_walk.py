@@ -120,11 +120,12 @@ def noise_states(
 ) -> dict:  # text of a button -> values of controls
     "What is worth a look in every run."
     usual = dict(schedule=schedule, steps=T, t=T // 8, drawn=True)
+    early = dict(schedule="linear", steps=16, t=15, drawn=True, size=1.0)
     return {
         "As trained": {**usual, "size": 0.0},
         "Entries of size 0.1": {**usual, "size": 0.1},
         "Entries of size 1": {**usual, "size": 1.0},
-        "T = 16 never reaches noise": {**usual, "schedule": "linear", "steps": 16, "t": 15},
+        "T = 16 never reaches noise": early,
     }
 
 

@@ -89,8 +89,8 @@ def colour_bar(
 ):
     "A colour bar that stays inside its panel."
     place = ax.get_position()
-    ax.set_position((place.x0, place.y0, 0.88 * place.width, place.height))
-    aside = (place.x0 + 0.9 * place.width, place.y0, 0.03 * place.width, place.height)
+    ax.set_position((place.x0, place.y0, 0.83 * place.width, place.height))
+    aside = (place.x0 + 0.85 * place.width, place.y0, 0.03 * place.width, place.height)
     bar = ax.figure.colorbar(image, cax=ax.figure.add_axes(aside))
     bar.ax.tick_params(labelsize=7)
     bar.set_label(label, fontsize=8)
