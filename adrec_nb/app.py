@@ -111,7 +111,7 @@ def training_page(
 
 PAGES = {  # title -> f(all runs by name, the chosen run, its data or None)
     "Spectrum": lambda runs, run, ds: SpectrumExplorer(runs),
-    "Map": lambda runs, run, ds: MapExplorer(run, ds),
+    "Map": lambda runs, run, ds: MapExplorer(run, ds, runs),
     "Noise": lambda runs, run, ds: NoiseExplorer(run, ds),
     "Denoising": lambda runs, run, ds: DenoisingExplorer(run, ds),
     "Recommender": lambda runs, run, ds: RecommenderExplorer(run),
