@@ -21,7 +21,7 @@ from .demo import DEMO_RUNS, demo_folder
 from .explorers import SpectrumExplorer
 from .explorers_items import MapExplorer, RecommenderExplorer
 from .explorers_walk import DenoisingExplorer, NoiseExplorer
-from .frame import dropdown, log_unexpected, message_html, problem_line
+from .frame import dropdown, log_unexpected, message_html, problem_line, wrapped
 from .live import LiveView, show_run, watching
 from .locate import data_of_run
 from .plots_spectra import check_noted
@@ -111,7 +111,7 @@ def training_page(
 
 PAGES = {  # title -> f(all runs by name, the chosen run, its data or None)
     "Spectrum": lambda runs, run, ds: SpectrumExplorer(runs),
-    "Map": lambda runs, run, ds: MapExplorer(run, ds),
+    "Map": lambda runs, run, ds: MapExplorer(run, ds, runs),
     "Noise": lambda runs, run, ds: NoiseExplorer(run, ds),
     "Denoising": lambda runs, run, ds: DenoisingExplorer(run, ds),
     "Recommender": lambda runs, run, ds: RecommenderExplorer(run),
@@ -146,7 +146,9 @@ class RunPages(widgets.VBox):
         self.page = widgets.VBox()
         self.which.observe(self.choose, "value")
         self.title.observe(self.turn, "value")
-        super().__init__([self.note, self.which, self.title, self.page])
+        self.title.layout.margin = "2px 2px 2px 16px"
+        top = wrapped([self.which, self.title], ("0 1 24em", "1 1 480px"))
+        super().__init__([self.note, top, self.page])
         self.choose()
 
     def choose(self, change=None):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LiveView', 'look_at_training', 'watched', 'show_run', 'watching', 'live_train']
 
-# %% ../nbs/library/live.ipynb #cell-003
+# %% ../nbs/library/live.ipynb #a9738688
 import threading
 
 import ipywidgets as widgets
@@ -18,9 +18,12 @@ from .spectra import KINDS
 from .stages import RECIPES, loss_names
 from .training import make_settings, train
 
-# %% ../nbs/library/live.ipynb #cell-007
+# %% ../nbs/library/live.ipynb #965a036d
 class LiveView(Explorer):
     "Losses, metrics and spectrum of a training, with Pause and Stop."
+
+    look_for = "a loss that falls while the spectrum, too, leaves the dashed curve of noise; where"
+    look_for += " only the loss falls, the table may be merging."
 
     def __init__(self):
         self.rows, self.curve, self.stages = [], None, {}
@@ -28,7 +31,10 @@ class LiveView(Explorer):
         self.goes_on.set()
         pause = widgets.ToggleButton(description="Pause", tooltip="after the next validation")
         kind = dropdown("Table is taken", list(KINDS), value="centred")
-        super().__init__({"kind": kind, "pause": pause, "stop": button("Stop", self.stop)})
+        states = {"Raw: with what all items share": dict(kind="raw")}
+        states |= {"Centred: without it": dict(kind="centred")}
+        states |= {"Standardised: beside noise": dict(kind="standardised")}
+        super().__init__({"kind": kind, "pause": pause, "stop": button("Stop", self.stop)}, states)
         pause.unobserve(self.refresh, "value")
         pause.observe(lambda change: self.pause(change["new"]), "value")
         self.say("no validation yet")
@@ -54,7 +60,7 @@ class LiveView(Explorer):
         "A line that is no complaint."
         self.message.value = message_html(text, "status")
 
-# %% ../nbs/library/live.ipynb #cell-008
+# %% ../nbs/library/live.ipynb #cb8af9fe
 def look_at_training(
     view: LiveView,
 ) -> tuple[Figure, str, list]:
@@ -70,9 +76,11 @@ def look_at_training(
         return figure, alt, []
     measures = curve_table([view.curve], kind)
     caption = "The item table now, and the range for pure noise"
-    return figure, alt, [(verdict_table([view.curve]), "Verdict"), (measures, caption)]
+    verdicts = verdict_table([view.curve])
+    said = [(verdicts["verdict"][0], f"{view.curve.name}: {verdicts['why'][0]}")]
+    return figure, alt, [(measures, caption)], said
 
-# %% ../nbs/library/live.ipynb #cell-010
+# %% ../nbs/library/live.ipynb #c5df5411
 def watched(
     view: LiveView,
     shape: tuple,  # (N, D) of the item table in training
@@ -93,7 +101,7 @@ def watched(
 
     return on_validation
 
-# %% ../nbs/library/live.ipynb #cell-011
+# %% ../nbs/library/live.ipynb #51ac6edd
 def show_run(
     view: LiveView,
     run,  # a Run, finished or in progress
@@ -103,7 +111,7 @@ def show_run(
     view.curve = curve_of(run, spectra, max(spectra)) if spectra else None
     view.refresh()
 
-# %% ../nbs/library/live.ipynb #cell-015
+# %% ../nbs/library/live.ipynb #8bc02c66
 def watching(
     view: LiveView,
     ds,  # SequenceDataset
@@ -117,7 +125,7 @@ def watching(
     stages = {i: stage.name for i, stage in enumerate(RECIPES[model].stages, 1)}
     return watched(view, (config.n_items, config.dim), stages)
 
-# %% ../nbs/library/live.ipynb #cell-016
+# %% ../nbs/library/live.ipynb #9aed7454
 def live_train(
     ds,  # SequenceDataset
     run_dir,  # where the run is kept

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['STAGE_NAMES', 'parts_of', 'draw_loss', 'draw_metrics', 'all_losses', 'plot_history', 'plot_live']
 
-# %% ../nbs/library/plots.ipynb #cell-003
-from .figures import STYLES, Figure, axes_in_a_row
+# %% ../nbs/library/plots.ipynb #68a1d061
+from .figures import STYLES, Figure, axes_in_a_row, panels_in_a_row
 from .plots_items import best_items as best_items
 from .plots_items import item_map as item_map
 from .plots_items import neighbour_table as neighbour_table
@@ -25,7 +25,7 @@ from .plots_walk import walk_table as walk_table
 from .spectrum_axes import draw_noise, draw_spectrum
 from .stages import loss_names
 
-# %% ../nbs/library/plots.ipynb #cell-006
+# %% ../nbs/library/plots.ipynb #f796b0c7
 def parts_of(
     history: list,  # rows as in `Run.history`
 ) -> list[list]:
@@ -50,7 +50,7 @@ def _offsets(
         ends.append(ends[-1] + part[-1]["epoch"])
     return ends[:-1]
 
-# %% ../nbs/library/plots.ipynb #cell-010
+# %% ../nbs/library/plots.ipynb #bbfd4a47
 _LOSSES = {"ce": "cross-entropy, nats", "mse": "squared error"}  # what readers call them
 
 
@@ -81,7 +81,7 @@ def _shade(
         ax.text(middle, 1.01 + 0.05 * (i % 2), name, **style)
     ax.set_xlabel("epoch")
 
-# %% ../nbs/library/plots.ipynb #cell-011
+# %% ../nbs/library/plots.ipynb #4a529a30
 def _draw_parts(
     ax,
     parts: list,  # as from `parts_of`
@@ -99,7 +99,7 @@ def _draw_parts(
             ax.plot(*zip(*points, strict=True), **style)
             label = None  # the second model's line has the same meaning
 
-# %% ../nbs/library/plots.ipynb #cell-012
+# %% ../nbs/library/plots.ipynb #8c7c9ea2
 def draw_loss(
     ax,
     parts: list,  # as from `parts_of`
@@ -127,7 +127,7 @@ def draw_metrics(
     ax.set_ylabel("validation, %", fontsize=8)
     ax.legend(fontsize=7)
 
-# %% ../nbs/library/plots.ipynb #cell-013
+# %% ../nbs/library/plots.ipynb #0604d500
 def all_losses(history: list) -> list[str]:
     "The names of all losses of a history."
     return list(dict.fromkeys(name for row in history for name in loss_names(row)))
@@ -154,7 +154,7 @@ def plot_history(
         _shade(ax, _spans(parts), stages)
     return fig
 
-# %% ../nbs/library/plots.ipynb #cell-018
+# %% ../nbs/library/plots.ipynb #0112a945
 def plot_live(
     history: list,  # rows as in `Run.history`
     curve: Curve | None = None,  # of the latest spectrum
@@ -167,7 +167,7 @@ def plot_live(
         raise ValueError("no validation yet")
     parts = parts_of(history)
     losses = all_losses(history)
-    fig, axes = axes_in_a_row(2.8 * (2 + len(losses)), 2.9, panels=2 + len(losses))
+    fig, axes = panels_in_a_row(2 + len(losses), 3.4, 2.2)
     for ax, name in zip(axes, losses, strict=False):
         draw_loss(ax, parts, name)
     draw_metrics(axes[-2], parts, metrics)
@@ -179,4 +179,5 @@ def plot_live(
         draw_spectrum(axes[-1], curve.spectra[kind], curve.shape[1], **style)
         draw_noise(axes[-1], *curve.shape)
         finish_spectrum(axes[-1], f"singular values, {kind}")
+        axes[-1].yaxis.label.set_fontsize(8)  # the panels are low
     return fig

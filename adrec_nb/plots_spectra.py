@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['SHOWN', 'recorded_at', 'Curve', 'curve_of', 'run_curves', 'check_noted', 'plot_curves', 'finish_spectrum',
-           'spectral_row', 'noise_range', 'curve_table', 'verdict_table']
+           'plot_curve_panels', 'same_axes', 'show_first', 'plot_choice', 'spectral_row', 'noise_range', 'curve_table',
+           'verdict_table']
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-003
+# %% ../nbs/library/plots_spectra.ipynb #b25edfe7
 import functools
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from .collapse import effective_rank, spectrum_report
 from .common import DataError
-from .figures import STYLES, Figure, axes_in_a_row, log_axis
+from .figures import STYLES, Figure, axes_in_a_row, log_axis, panels_in_a_row
 from adrec_nb.measures_spectral import (
     condition_number,
     participation_ratio,
@@ -27,7 +28,7 @@ from .spectra import three_kinds
 from .spectrum_axes import LOWEST, draw_noise, draw_spectrum
 from .diagnosis import verdict_from_spectra
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-006
+# %% ../nbs/library/plots_spectra.ipynb #dc6ae857
 def recorded_at(
     spectra: dict,  # (stage, epoch) -> {kind: singular values}, as `Run.spectra`
     stage: int,
@@ -39,7 +40,7 @@ def recorded_at(
         return None
     return stage, max((e for e in epochs if e <= epoch), default=epochs[0])
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-009
+# %% ../nbs/library/plots_spectra.ipynb #95b36624
 class Curve(NamedTuple):
     "The spectrum of one item table."
 
@@ -60,7 +61,7 @@ def curve_of(
     name = f"{prefix}{run.stages.get(stage, f'stage {stage}')}, epoch {epoch}"
     return Curve(name, spectra[key], (model["n_items"], model["dim"]))
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-010
+# %% ../nbs/library/plots_spectra.ipynb #a269ceec
 def run_curves(
     runs: dict,  # name -> Run, or anything with .spectra, .config and .stages
     stages=None,  # numbers or names of stages; None: all that a run has
@@ -79,7 +80,7 @@ def run_curves(
         raise ValueError("no spectrum to show: choose a run and a stage that it has reached")
     return curves
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-016
+# %% ../nbs/library/plots_spectra.ipynb #c84a8804
 def check_noted(
     run,  # a Run
 ):
@@ -92,7 +93,7 @@ def check_noted(
             remedy = "wait for the first validation, or train this run again"
             raise DataError(f"no {what} has been noted", run.dir / file, remedy=remedy)
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-019
+# %% ../nbs/library/plots_spectra.ipynb #829016d0
 def plot_curves(
     curves: list[Curve],
     kind: str = "centred",  # "raw", "centred" or "standardised"
@@ -115,7 +116,7 @@ def plot_curves(
     finish_spectrum(ax, f"Singular values of the item table, {kind}", log_x, log_y)
     return fig
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-020
+# %% ../nbs/library/plots_spectra.ipynb #557b30c1
 def finish_spectrum(
     ax,  # of matplotlib
     title: str,
@@ -131,10 +132,77 @@ def finish_spectrum(
         log_axis(ax.yaxis)
     ax.set(xlabel="direction $k$", ylabel="singular value / root mean square")
     ax.set_ylim(bottom=max(ax.get_ylim()[0], LOWEST) if log_y else 0)
-    ax.set_title(title, fontsize=10)
+    ax.set_title(title, fontsize=10, y=1.0)  # not to be looked for at each drawing
     ax.legend(fontsize=7, loc="best")
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-025
+# %% ../nbs/library/plots_spectra.ipynb #fd179cb4
+def plot_curve_panels(
+    curves: list[Curve],
+    kind: str = "centred",  # "raw", "centred" or "standardised"
+    log_x: bool = True,
+    log_y: bool = True,
+    noise: bool = True,  # draw the noise curve of each shape
+    starts: list | None = None,  # of Curve: one a panel, dotted
+) -> Figure:
+    "Spectra side by side, on the same axes."
+    fig, axes = panels_in_a_row(len(curves), 3.3, 2.4)
+    for i, (ax, curve) in enumerate(zip(axes, curves, strict=True)):
+        (colour, marker), (_, d) = STYLES[i % len(STYLES)], curve.shape
+        if starts:
+            dotted = dict(color="0.35", linestyle=":", linewidth=2.5, label=starts[i].name)
+            draw_spectrum(ax, starts[i].spectra[kind], d, **dotted)
+        label = f"effective rank {effective_rank(curve.spectra[kind]):.1f} of {d}"
+        style = dict(color=colour, marker=marker, markersize=4, markevery=(0.0, 0.08))
+        draw_spectrum(ax, curve.spectra[kind], d, linewidth=2, label=label, **style)
+        if noise:
+            draw_noise(ax, *curve.shape)
+        finish_spectrum(ax, curve.name, log_x, log_y)
+        ax.yaxis.label.set_fontsize(8)  # the panels are low
+        ax.minorticks_off()  # a tenth of a second for all panels
+    same_axes(axes)
+    return fig
+
+
+def same_axes(axes: list):
+    "Give axes the same limits, wide enough for all."
+    for name in "xy":
+        limits = [getattr(ax, f"get_{name}lim")() for ax in axes]
+        both = min(low for low, _ in limits), max(high for _, high in limits)
+        for ax in axes:
+            getattr(ax, f"set_{name}lim")(both)
+
+
+def show_first(
+    figure: Figure,  # of spectra
+    first: int,  # directions
+):
+    "Look at the first directions only."
+    for ax in figure.axes:
+        low = ax.get_xlim()[0]
+        shown = [line.get_ydata()[:first] for line in ax.lines]
+        ax.set_xlim(low, first + 0.3)
+        top = max((float(max(values)) for values in shown), default=1.0)
+        ax.set_ylim(min((float(min(values)) for values in shown), default=0.1) / 1.3, top * 1.2)
+    same_axes(figure.axes)
+
+# %% ../nbs/library/plots_spectra.ipynb #17370a45
+def plot_choice(
+    curves: list[Curve],
+    starts: list | None = None,  # of Curve
+    side: bool = True,  # panels side by side; more than eight would be too small
+    first: int = 0,  # directions; 0: all
+    **axes,  # kind, log_x, log_y, noise
+) -> Figure:
+    "Spectra as an explorer wants them."
+    if side and len(curves) <= 8:
+        figure = plot_curve_panels(curves, starts=starts, **axes)
+    else:
+        figure = plot_curves(curves, **axes)
+    if first:
+        show_first(figure, first)
+    return figure
+
+# %% ../nbs/library/plots_spectra.ipynb #45996e98
 def spectral_row(
     spectra: dict,  # kind -> singular values
     shape: tuple,  # (N, D)
@@ -162,7 +230,7 @@ def noise_range(
     rows = pd.DataFrame([spectral_row(one, (n, d)) for one in spectra])
     return rows.min(), rows.max()
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-028
+# %% ../nbs/library/plots_spectra.ipynb #11539768
 SHOWN = {  # measure, with {} for the kind of spectrum -> what a reader calls it
     "effective_rank_{}": "effective rank",
     "energy_top1_{}": "energy in the first direction",
@@ -193,7 +261,7 @@ def curve_table(
         columns[f"noise, {n:,} x {d}"] = reach
     return pd.DataFrame(columns).rename_axis("measure").reset_index()
 
-# %% ../nbs/library/plots_spectra.ipynb #cell-033
+# %% ../nbs/library/plots_spectra.ipynb #5eb7ee45
 def verdict_table(
     curves: list[Curve],
 ) -> pd.DataFrame:

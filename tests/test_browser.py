@@ -150,14 +150,18 @@ def page(browser, runs, tmp_path_factory):
 
 
 def picture(page):
-    "The picture of the open tab."
+    "The picture of the open tab; of several panels the first."
     return page.locator("img[alt]:visible").first
 
 
+PANELS = """[...document.querySelectorAll('img[alt]')].filter(i => i.offsetParent)
+    .map(i => i.getAttribute('src')).join('\\n')"""
+TABLES = """[...document.querySelectorAll('table')].map(t => t.textContent).join('\\n')"""
+
+
 def shown(page):
-    "Picture and table of the open tab."
-    tables = page.locator("table:visible").all_inner_texts()
-    return [picture(page).get_attribute("src"), "\n".join(tables)]
+    "All panels of the picture, and the tables, folded ones too, of the open tab."
+    return [page.evaluate(PANELS), page.evaluate(TABLES)]
 
 
 def trouble(page):
@@ -168,8 +172,6 @@ def trouble(page):
 
 
 PICTURE = "[...document.querySelectorAll('img[alt]')].find(i => i.offsetParent)"
-TABLES = """[...document.querySelectorAll('table')].filter(t => t.offsetParent)
-    .map(t => t.innerText).join('\\n')"""
 
 
 def open_tab(page, title):
@@ -199,7 +201,7 @@ def press(page, label, *keys):
     control(page, label).focus()
     for key in keys:
         page.keyboard.press(key)
-    changed = f"({PICTURE})?.getAttribute('src') != src || {TABLES} != text"
+    changed = f"{PANELS} != src || {TABLES} != text"
     page.wait_for_function(f"([src, text]) => {changed}", arg=before, timeout=WAIT)
     page.wait_for_timeout(300)  # picture and table come one after the other
     assert trouble(page) == []
@@ -287,8 +289,7 @@ def test_recommender(page):
     added, complaint = "ol:visible li:has-text('Western 3')", '[role="alert"]:visible'
     before = button("Add to the history")
     page.wait_for_selector(added, timeout=WAIT)
-    another = f"src => {PICTURE}.getAttribute('src') != src"
-    page.wait_for_function(another, arg=before[0], timeout=WAIT)
+    page.wait_for_function(f"src => {PANELS} != src", arg=before[0], timeout=WAIT)
     assert press(page, "Recommendations", "ArrowLeft") == {"picture", "table"}
     button("Take the last one back")
     page.wait_for_selector(added, state="detached", timeout=WAIT)
@@ -303,6 +304,47 @@ def test_training_of_a_finished_run(page):
     "The live view shows what a run has noted."
     open_tab(page, "Training")
     assert press(page, "Table is taken", "ArrowDown") == {"picture", "table"}
+
+
+STATES = {
+    "Spectrum": ("Start against end", "Standardised", "First directions only"),
+    "Map": ("Random table", "Trained beside random"),
+    "Noise": ("Entries of size 0.1", "T = 16 never reaches noise", "As trained"),
+    "Denoising": ("λ = 1: do they now?", "First guess", "Published λ"),
+    "Recommender": ("Three of drama", "Reverse the history"),
+    "Training": ("Raw: with what all items share", "Standardised: beside noise"),
+}
+
+
+@pytest.mark.parametrize("title", STATES)
+def test_buttons_set_a_telling_state(page, title):
+    "By keyboard; each changes the picture, and a verdict says in a word what is seen."
+    open_tab(page, title)
+    assert page.locator("text=What to look for:").filter(visible=True).count() == 1
+    for text in STATES[title]:
+        before = shown(page)
+        page.get_by_role("button", name=text).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function(f"src => {PANELS} != src", arg=before[0], timeout=WAIT)
+        page.wait_for_timeout(300)
+        assert trouble(page) == []
+        assert re.match(r"[✔▲✖≈] \w", page.locator('div[role="status"]:visible').inner_text())
+
+
+@pytest.mark.parametrize("width, height", [(1280, 800), (1920, 1080), (390, 844)])
+def test_nothing_is_cut_off(page, width, height):
+    "Controls beside the picture on a wide screen, above it on a narrow one; nothing sticks out."
+    old = page.viewport_size
+    page.set_viewport_size({"width": width, "height": height})
+    for title in TABS:
+        open_tab(page, title)
+        box = picture(page).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, title
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        first = page.locator(".widget-inline-hbox:not(.widget-html):visible").nth(1).bounding_box()
+        beside = box["x"] > first["x"] + 100
+        assert beside == (width > 1000), title
+    page.set_viewport_size(old)
 
 
 WATCH = """() => {

@@ -177,8 +177,11 @@ def test_explored(trained):
         with pytest.raises(ValueError, match="has no schedule"):
             NoiseExplorer(trained[2])
     for explorer in explorers:
-        figure, words, tables = explorer.look()
-        assert figure.axes and words and tables
+        figure, words, tables, said = explorer.look()
+        assert figure.axes and words and tables and said
+        for state in explorer.states.values():
+            state.click()
+            assert explorer.message.value == ""
 
 
 def test_presets():
