@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from adrec_nb.checkpoint import newest_state
@@ -11,6 +12,15 @@ from adrec_nb.models import ADRecConfig
 from adrec_nb.optimisation import TrainConfig
 from adrec_nb.stages import RECIPES, train_stages
 from adrec_nb.training import train
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    "Several threads add in another order, and a few epochs of Adam make much of the difference."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def assert_close(found, expected):
