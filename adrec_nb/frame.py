@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from .figures import Figure, table_html
+from .figures import Figure, check_alt, table_html
 from .plots_items import find_titles
 
 logger = logging.getLogger("adrec_nb")
@@ -148,8 +148,7 @@ def screen_html(
     alt: str,  # what the picture shows, in words
 ) -> str:
     "The figure as `<img>`, one a panel. ValueError without an alternative text."
-    if not alt.strip():
-        raise ValueError("a picture in a page needs an alternative text: say what it shows")
+    check_alt(alt)
     panels, pixels = getattr(figure, "panels", 1), _pixels(figure)
     height, width, _ = pixels.shape
     cuts = np.linspace(0, width, panels + 1).astype(int)

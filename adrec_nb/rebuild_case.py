@@ -113,7 +113,7 @@ def ref_read(
     w["step_narrow"] = ref_pair(state, "diffu.net.time_embed.2")
     return w
 
-# %% ../nbs/library/rebuild_case.ipynb #c6e421b5
+# %% ../nbs/library/rebuild_case.ipynb #0c5bcecf
 def ref_norm(
     x: torch.Tensor,  # (m, D)
     pair: tuple,  # weight, bias
@@ -136,7 +136,7 @@ def ref_bias(
     bias[1:, 0] = sink
     return bias
 
-# %% ../nbs/library/rebuild_case.ipynb #0c5bcecf
+# %% ../nbs/library/rebuild_case.ipynb #990e6cec
 def ref_attention(
     part: dict,  # a block's weights
     x: torch.Tensor,  # (1 + n, D)
@@ -184,7 +184,7 @@ def ref_prenorm(
     x = x + ref_attention(part, ref_norm(x, part["norm1"]))
     return x + ref_feed(part, ref_norm(x, part["norm2"]))
 
-# %% ../nbs/library/rebuild_case.ipynb #52865e10
+# %% ../nbs/library/rebuild_case.ipynb #e1477f58
 def ref_cam(
     w: dict,
     history: list,
@@ -215,7 +215,7 @@ def ref_mix(
     temb = F.linear(act(F.linear(sines, *w["step_wide"])), *w["step_narrow"])  # (m, D)
     return c + lam * (x + temb)
 
-# %% ../nbs/library/rebuild_case.ipynb #990e6cec
+# %% ../nbs/library/rebuild_case.ipynb #26be6117
 def ref_betas(
     T: int,
     shift: float = 0.01,

@@ -21,18 +21,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
-CHROMIUM = CHROMIUM or shutil.which("chromium-browser")
-WAIT = 120_000  # ms; a kernel that imports torch on a busy machine takes its time
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync --disable-dev-shm-usage"
+sys.path.insert(0, str(Path(__file__).parent))
+from chromium import CHROMIUM, FLAGS, sync_api
 
-if CHROMIUM is None:
-    hint = "no chromium: apt-get install chromium, or name one in CHROMIUM"
-    pytest.skip(hint, allow_module_level=True)
-no_playwright = "no Playwright: pip install playwright"
-sync_api = pytest.importorskip("playwright.sync_api", reason=no_playwright)
+ROOT = Path(__file__).resolve().parents[1]
+WAIT = 120_000  # ms; a kernel that imports torch on a busy machine takes its time
+
 pytest.importorskip("voila", reason="no Voila: pip install 'adrec-nb[lab]'")
 
 # As much as the explorers need to know of a run's data, in a file that any kernel can make again.

@@ -4,12 +4,15 @@ Needs chromium and Playwright, as tests/test_browser.py does, and axe-playwright
 (`pip install axe-playwright-python`); without them these tests are skipped.
 """
 
-import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from chromium import CHROMIUM, FLAGS, sync_api
 
 from adrec_nb.cli import main
 from adrec_nb.page import page_html, page_runs
@@ -17,17 +20,6 @@ from adrec_nb.plots_walk import with_noise_weight
 from adrec_nb.runs import load_run
 from adrec_nb.synthetic import PlantedWorld, make_log
 from adrec_nb.training import train
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
-CHROMIUM = CHROMIUM or shutil.which("chromium-browser")
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync --disable-dev-shm-usage"
-
-if CHROMIUM is None:
-    hint = "no chromium: apt-get install chromium, or name one in CHROMIUM"
-    pytest.skip(hint, allow_module_level=True)
-no_playwright = "no Playwright: pip install playwright"
-sync_api = pytest.importorskip("playwright.sync_api", reason=no_playwright)
 
 VIEWS = ("spectrum", "map", "noise", "denoise", "recommend")
 SIZES = ((1280, 800), (1920, 1080), (390, 844))
