@@ -21,6 +21,7 @@ from pathlib import Path
 from . import __version__
 from .cli_benchmark import benchmark_arguments, benchmark_command
 from .cli_data import data_arguments, data_command
+from .cli_demo import demo_arguments, demo_command
 from .cli_parse import Parser, UsageError
 from adrec_nb.cli_runs import (
     collapse_arguments,
@@ -44,6 +45,7 @@ from .cli_train import bench_arguments, bench_command, train_arguments, train_co
 
 # %% ../nbs/library/cli.ipynb #acf18a6b
 COMMANDS = {
+    "demo": (demo_command, demo_arguments, "tour"),
     "data": (data_command, data_arguments, "data"),
     "train": (train_command, train_arguments, "training"),
     "evaluate": (evaluate_command, evaluate_arguments, "runs"),
@@ -158,15 +160,16 @@ def waiting():
 def how_to_resume(
     words: list,  # of the interrupted command
 ) -> str:
-    "What to do after an interrupted training or benchmark; others have nothing to go on with."
-    if words[:1] not in (["train"], ["benchmark"]):
+    "What to do after an interrupted training, tour or benchmark; others have nothing to go on with."
+    kept = {"benchmark": "keeps every finished cell", "demo": "keeps what was trained"}
+    if words[:1] not in (["train"], *([command] for command in kept)):
         return "interrupted"
     out = make_parser().parse_args(words).out
     if out is None:
         return "interrupted"
-    if words[0] == "benchmark":
+    if words[0] in kept:
         again = shlex.join(["adrec-nb", *words])
-        return f"interrupted; {out} keeps every finished cell. Go on with: {again}"
+        return f"interrupted; {out} {kept[words[0]]}. Go on with: {again}"
     has_state = (Path(out) / "last" / "state").exists()
     kept = "keeps the last good state" if has_state else "has no state to keep yet"
     resume = [] if "--resume" in words else ["--resume"]
