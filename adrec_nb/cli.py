@@ -160,7 +160,7 @@ def waiting():
 def how_to_resume(
     words: list,  # of the interrupted command
 ) -> str:
-    "What to do after an interrupted training, tour or benchmark; others have nothing to go on with."
+    "What to do after an interrupted training, tour or benchmark; nothing for others."
     kept = {"benchmark": "keeps every finished cell", "demo": "keeps what was trained"}
     if words[:1] not in (["train"], *([command] for command in kept)):
         return "interrupted"
