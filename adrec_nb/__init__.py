@@ -4,7 +4,7 @@ The names below come from the modules that define them, each when it is first as
 the package itself takes no time. This file is written by hand; nbdev only keeps the version.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 import importlib
 

@@ -4,7 +4,7 @@
     python tests/address.py --user x --repo y         moved: settings.ini and every link change
     python tests/address.py --tag v0.3.0              Colab opens and installs that release
 
-settings.ini is the one home of user, repository and tag. Run without options it changes nothing
+settings.ini is the one home of user, repository, tag and version. Run without options it changes nothing
 where everything is in step; a test does.
 """
 
@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXTS = ("README.md", "CONTRIBUTING.md", "pyproject.toml", "settings.ini")
-FOLDERS = ("nbs", "adrec_nb", "teach")
+TEXTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff")
+TEXTS += ("pyproject.toml", "settings.ini")
+FOLDERS = ("nbs", "adrec_nb", "teach", ".github")
 INSTALL = re.compile(r"adrec-nb @ git\+[^\"]+")
 BADGE = re.compile(r"\n*\[!\[Open in Colab\]\([^)]*\)\]\([^)]*\)\n*")
 PICTURE = "https://colab.research.google.com/assets/colab-badge.svg"
@@ -25,10 +26,10 @@ RESULTS = re.compile(r"(https://github\.com/[^/]+/[^/]+/raw/)[^/]+/")  # of the 
 
 
 def settings_of(root):
-    "The address as settings.ini has it: user, repository, and what Colab opens."
+    "The address as settings.ini has it: user, repository, what Colab opens; and the version."
     parser = configparser.ConfigParser()
     parser.read(root / "settings.ini", encoding="utf-8")
-    return {key: parser["DEFAULT"][key] for key in ("user", "repo", "branch", "tag")}
+    return {key: parser["DEFAULT"][key] for key in ("user", "repo", "branch", "tag", "version")}
 
 
 def moved(text, old, new):
@@ -93,6 +94,8 @@ def rewrite(root, new=None):
             after = write_settings(after, new)
         if path.name == "README.md":
             after = with_install(after, new)
+        if path.name == "CITATION.cff":
+            after = re.sub(r"^version: .*$", f"version: {new['version']}", after, flags=re.M)
         if after != before:
             path.write_text(after, encoding="utf-8")
             changed.append(path.relative_to(root).as_posix())

@@ -46,12 +46,11 @@ def install(folder):
     wheel = ["wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     with tempfile.TemporaryDirectory() as built:
         source = Path(built) / "source"
+        shutil.copytree(ROOT / "adrec_nb", source / "adrec_nb")
+        (source / "data").mkdir()
         files = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
-        files += [*(ROOT / "adrec_nb").glob("*.py"), *(ROOT / "data").glob("*.toml")]
-        for file in files:
-            place = source / file.relative_to(ROOT)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, place)
+        for file in (*files, *(ROOT / "data").glob("*.toml")):
+            shutil.copy(file, source / file.relative_to(ROOT))
         subprocess.run([*pip, *wheel, built, str(source)], check=True, stdout=sys.stderr)
         (own,) = Path(built).glob("*.whl")
         command = [*pip, "install", "--target", str(folder)]

@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import adrec_nb
 
@@ -41,11 +42,13 @@ def metadata(root):
 @pytest.fixture
 def copy(root, tmp_path):
     "The project's own files, copied, so that a test may write among them; no downloaded data."
-    for folder in ("nbs", "adrec_nb"):
+    for folder in ("nbs", "adrec_nb", "teach", ".github"):
         caches = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "runs")
         shutil.copytree(root / folder, tmp_path / folder, ignore=caches)
     (tmp_path / "data").mkdir()
     named = [root / name for name in ("settings.ini", "pyproject.toml", "README.md", "LICENSE")]
+    named += [root / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff")]
+    named.append(root / "SECURITY.md")
     for file in [*named, *(root / "data").glob("*.toml")]:
         shutil.copy(file, tmp_path / file.relative_to(root))
     return tmp_path
@@ -140,6 +143,36 @@ def test_metadata_agrees_with_settings(root, settings):
     assert project["urls"]["Repository"] == settings["git_url"]
 
 
+def test_version_is_told_once(root, settings):
+    "The newest entry of the changelog and the citation are of the version in settings.ini."
+    assert re.findall(r"^## (.+)$", text(root, "CHANGELOG.md"), re.M)[0] == settings["version"]
+    assert f"\nversion: {settings['version']}\n" in text(root, "CITATION.cff")
+
+
+def test_hooks_have_the_versions_of_the_project(root):
+    "What a commit is cleaned with is what the tests clean with."
+    named = metadata(root)["project"]["optional-dependencies"]["dev"]
+    hooks = yaml.safe_load(text(root, ".pre-commit-config.yaml"))["repos"][0]["hooks"]
+    assert {hook["entry"].split()[0] for hook in hooks} == {"nbdev_export", "nbdev_clean", "ruff"}
+    for hook in hooks:
+        assert set(hook["additional_dependencies"]) <= set(named), hook["id"]
+
+
+def test_workflows_run_what_is_there(root):
+    "Their make targets and scripts exist; tests run on every Python that the package names."
+    targets = set(re.findall(r"^([a-z]+):", text(root, "Makefile"), re.M))
+    flows = {path.stem: path.read_text() for path in (root / ".github/workflows").glob("*.yml")}
+    assert set(flows) == {"test", "docs", "colab", "release"}
+    for words in flows.values():
+        steps = [step for job in yaml.safe_load(words)["jobs"].values() for step in job["steps"]]
+        commands = " ; ".join(step["run"] for step in steps if "run" in step)
+        assert set(re.findall(r"\bmake ([a-z]+)", commands)) <= targets
+        assert all((root / file).is_file() for file in re.findall(r"\btests/\w+\.py", commands))
+    matrix = yaml.safe_load(flows["test"])["jobs"]["test"]["strategy"]["matrix"]["python"]
+    named = " ".join(metadata(root)["project"]["classifiers"])
+    assert matrix == re.findall(r"Python :: (3\.\d+)", named)
+
+
 def test_dependencies_are_floors(root):
     "A pin in a library breaks the environment it is installed into."
     for one in metadata(root)["project"]["dependencies"]:
@@ -168,11 +201,12 @@ def test_addresses_are_in_step(copy, settings):
     done = subprocess.run(move, cwd=copy, capture_output=True, text=True)
     assert "nbs/course/00_tour.ipynb" in done.stdout, done.stderr
     old = f"{settings['user']}/{settings['repo']}"
-    for place in ("README.md", "settings.ini", "pyproject.toml", "nbs", "adrec_nb"):
-        files = [copy / place] if (copy / place).is_file() else (copy / place).rglob("*.*")
-        for file in files:
-            if file.suffix in (".md", ".ini", ".toml", ".py", ".ipynb"):
-                assert old not in file.read_text(encoding="utf-8"), file
+    texts = (".md", ".ini", ".toml", ".py", ".ipynb", ".yml", ".cff", ".js", ".j2")
+    files = [file for file in copy.rglob("*") if file.suffix in texts and file.is_file()]
+    assert {"README.md", "CITATION.cff", "SECURITY.md", "docs.yml"} <= {file.name for file in files}
+    for file in files:
+        words = file.read_text(encoding="utf-8")
+        assert old not in words and f"{settings['user']}.github.io" not in words, file
     tour = json.loads(text(copy, "nbs/course/00_tour.ipynb"))["cells"]
     assert "github/x/y/blob/v9/nbs/course/00_tour.ipynb" in "".join(tour[0]["source"])
 
@@ -210,6 +244,7 @@ def test_wheel_holds_library_and_registry_only(copy):
     expected |= {f"adrec_nb/registry/{path.name}" for path in (copy / "data").glob("*.toml")}
     folders = (copy / "adrec_nb" / name for name in ("page_files", "demo_run"))
     inside = [path for folder in folders for path in folder.rglob("*")]
+    inside.append(copy / "adrec_nb" / "py.typed")
     expected |= {path.relative_to(copy).as_posix() for path in inside if path.is_file()}
     assert {path.suffix for path in inside if path.parent.name == "page_files"} <= PAGE_KINDS
     assert sum(path.stat().st_size for path in inside) < 2 * 2**20
