@@ -4,8 +4,8 @@
     python tests/address.py --user x --repo y         moved: settings.ini and every link change
     python tests/address.py --tag v0.3.0              Colab opens and installs that release
 
-settings.ini is the one home of user, repository, tag and version. Run without options it changes nothing
-where everything is in step; a test does.
+settings.ini is the one home of user, repository, tag and version. Run without options it changes
+nothing where everything is in step; a test does.
 """
 
 import argparse
