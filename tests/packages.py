@@ -79,6 +79,7 @@ class Place:
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
         self.env |= {"HOME": "/dev/null/home"}  # nothing can be written there, not even by root
         self.env |= {"ADREC_NB_DATA": str(self.folder / "data")}
+        self.env |= {"OMP_NUM_THREADS": "1"}  # models this small only lose time with more
         self.env |= {"MPLCONFIGDIR": str(self.folder / "matplotlib")}
         self.failed = []
 

@@ -17,6 +17,7 @@ import yaml
 import adrec_nb
 
 sys.path.insert(0, str(Path(__file__).parent))
+import packages
 from conftest import unexpected
 
 SCRIPTS = Path(sys.executable).parent
@@ -177,6 +178,13 @@ def test_dependencies_are_floors(root):
     "A pin in a library breaks the environment it is installed into."
     for one in metadata(root)["project"]["dependencies"]:
         assert re.fullmatch(r"[\w-]+>=[\d.]+", one), one
+
+
+def test_floors_can_be_installed():
+    "What `tests/packages.py oldest` asks of pip."
+    assert packages.floor("torch>=2.11") == "torch==2.11.*"
+    assert packages.floor("numpy>=2") == "numpy==2.0.*"
+    assert len([packages.floor(one) for one in packages.dependencies()]) > 10
 
 
 def test_colab_cell(notebook, root, settings):
