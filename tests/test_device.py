@@ -1,0 +1,130 @@
+"""What a GPU needs of the models, watched without one.
+
+A step of training never makes the host wait, ranking only where it fetches places, and nothing is
+left on the CPU. `tests/gpu.py` watches the same on a GPU.
+"""
+
+import numpy as np
+import pytest
+import torch
+from kinds import KINDS, SMALL, build, settings_of, stage_of, walks
+from waits import Waited, no_waits
+
+from adrec_nb.data import Sequences
+from adrec_nb.feed import TrainingData
+from adrec_nb.processes import Precision
+from adrec_nb.ranking import model_places
+from adrec_nb.stages import loss_weights
+from adrec_nb.trainer import train_step
+
+WALKS = walks()
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request):
+    "Each kind of model."
+    return request.param
+
+
+# ---- the host does not wait ----
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        lambda x: x.sum().item(),
+        lambda x: x.tolist(),
+        lambda x: x.cpu(),
+        lambda x: x.to("cpu"),
+        lambda x: x.to(device="cpu"),
+        lambda x: x.numpy(),
+        lambda x: bool(x[0] > 0),
+        lambda x: int(x[0]),
+        lambda x: float(x[0]),
+        lambda x: x.nonzero(),
+        lambda x: x[x > 1],
+        lambda x: x.masked_select(x > 1),
+        lambda x: x.unique(),
+        lambda x: x.long().bincount(),
+        lambda x: torch.repeat_interleave(x.long()),
+        lambda x: torch.repeat_interleave(x, x.long()),
+        lambda x: x.__setitem__(x > 1, 0.0),
+        lambda x: torch.where(x > 1),
+        lambda x: torch.equal(x, x),
+        lambda x: torch.zeros(3)[int(x.argmax())],
+    ],
+)
+def test_what_waits_is_noticed(asks):
+    "Else the tests below would pass whatever happens."
+    with no_waits(), pytest.raises(Waited):
+        asks(torch.tensor([0.0, 1.0, 2.0]))
+
+
+def test_what_does_not_wait():
+    "Places as numbers, shapes, sizes that are known."
+    x = torch.tensor([0.0, 1.0, 2.0], requires_grad=True)
+    with no_waits():
+        y = x[x.argsort()] + torch.repeat_interleave(x, x.long(), output_size=3)
+        (y.sum() * len(y) * torch.where(x > 1, x, 0)).sum().backward()
+
+
+def a_step(kind, **overrides):
+    "A model of the kind in training, and a batch as the feed gives it."
+    config, how = settings_of(kind, 40, **SMALL, **overrides)
+    model = build(kind, config).train()
+    data = TrainingData(Sequences.from_lists(WALKS), config.max_len)
+    batch = next(data.batches(np.random.default_rng(0).permutation(len(data)), how.batch_size))
+    return model, batch, how
+
+
+def as_on_gpu(kind, batch, drawn):
+    "What the model draws on a GPU: DiffuRec's weights l themselves, where a CPU has seeds of them."
+    if kind != "DiffuRec":
+        return drawn
+    n, width = batch.items.shape
+    return (*drawn[:2], torch.randn(n, width * (width + 3) // 2, drawn[1].shape[2]))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_never_waits(kind, precision):
+    "Draws, forward and backward pass and the optimiser, on a whole batch, as on a GPU."
+    model, batch, how = a_step(kind)
+    weights = loss_weights(model, stage_of(kind), how)
+    optimiser = torch.optim.Adam(model.parameters(), lr=how.lr, fused=True)
+    generator, precision = torch.Generator().manual_seed(0), Precision(precision)
+    before = [p.detach().clone() for p in model.parameters()]
+    for _ in range(2):
+        optimiser.zero_grad()
+        with no_waits():
+            drawn = model.draw(batch, generator)
+            drawn = as_on_gpu(kind, batch, drawn)
+            losses = train_step(model, batch, drawn, weights, precision, at_once=None)
+            precision.step(optimiser)
+        assert losses.isfinite().all()
+    changed = [not torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True)]
+    assert all(changed) or sum(changed) > len(changed) / 2
+
+
+# In ranking: the places of a tile of users, fetched at its end.
+OF_A_TILE = ["Tensor.cpu", "Tensor.numpy"]
+# For each group of users who walk together, DiffuRec also fetches a seed, where there is noise, and
+# whether the few guesses of a walk were enough.
+OF_A_GROUP = {"DiffuRec": ["Tensor.__int__", "Tensor.__bool__"]}
+
+
+def test_ranking_waits_for_places_only(kind):
+    "One transfer a tile; all else is queued."
+    config, _ = settings_of(kind, 40, **SMALL)
+    model = build(kind, config)
+    if hasattr(model, "diffusion"):  # made once, of the CPU's numbers
+        plan = model.diffusion.plan()
+        model.diffusion.plan = lambda steps=None: plan
+    histories, targets = [walk[:-1] for walk in WALKS], [walk[-1] for walk in WALKS]
+    for generator in (torch.Generator().manual_seed(0), "zero"):
+        with no_waits(count=True) as seen:
+            places = model_places(model, histories, targets, generator=generator)
+        assert np.isfinite(places).all()
+        asked = [what for what in seen.found if what.startswith("Tensor.")]
+        expected = OF_A_GROUP.get(kind, [])[int(generator == "zero") :]
+        assert asked == expected + OF_A_TILE
+        assert len(seen.found) == len(asked) + len(expected)  # each a _local_scalar_dense as well
