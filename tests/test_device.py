@@ -4,6 +4,10 @@ A step of training never makes the host wait, ranking only where it fetches plac
 left on the CPU. `tests/gpu.py` watches the same on a GPU.
 """
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -128,3 +132,28 @@ def test_ranking_waits_for_places_only(kind):
         expected = OF_A_GROUP.get(kind, [])[int(generator == "zero") :]
         assert asked == expected + OF_A_TILE
         assert len(seen.found) == len(asked) + len(expected)  # each a _local_scalar_dense as well
+
+
+# ---- nothing is left on the CPU ----
+
+
+@pytest.fixture(scope="module")
+def fake(root):
+    "What `tests/fake_device.py` saw: {(kind, whether a weight was left on the CPU): devices}."
+    command = [sys.executable, str(root / "tests" / "fake_device.py")]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return {(row["kind"], row["left"]): (row["device"], row["found"]) for row in rows}
+
+
+def test_everything_stays_on_the_device(kind, fake):
+    "Losses, gradients, weights after a step; a process's share; vectors, scores, recommendations."
+    device, found = fake[kind, False]
+    expected = ("a step", "a share of a step", "user_vectors", "score", "recommend")
+    assert found == dict.fromkeys(expected, [device])
+
+
+def test_a_weight_left_on_the_cpu_is_noticed(fake):
+    "Else the test above would pass whatever happens."
+    assert "same device" in fake["ADRec", True][1]["error"]
