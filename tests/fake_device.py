@@ -14,7 +14,7 @@ import traceback
 
 import numpy as np
 import torch
-from kinds import KINDS, SMALL, build, settings_of, stage_of, walks
+from kinds import KINDS, SMALL, build, known_plan, settings_of, stage_of, walks
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -88,10 +88,9 @@ def watched(kind, device, left=False):
     "{what: the devices of its tensors}; left: with one buffer or weight left on the CPU."
     config, how = settings_of(kind, 40, **SMALL)
     model = build(kind, config)
-    if hasattr(model, "diffusion"):
-        plan = model.diffusion.plan()[-3:]  # made of the CPU's numbers
-        model.diffusion.plan = lambda steps=None: plan
-        model.tolerance = None  # DiffuRec compares numbers, and here there are none
+    known_plan(model, last=3)
+    if kind == "DiffuRec":
+        model.tolerance = None  # it would compare numbers, and here there are none
     with FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv()) as mode:
         model = moved(model, device, mode)
         if left:

@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import torch
 import torch.nn.functional as F
-from kinds import KINDS, SMALL, build, settings_of, stage_of, walks
+from kinds import KINDS, SMALL, build, known_plan, settings_of, stage_of, walks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from waits import no_waits
 
@@ -496,6 +496,7 @@ def step_waits(kind, device, small=False):
 def ranking_waits(kind, device, small=False):
     "How often the host waits while one tile of users is ranked, uploads among them."
     case = Case(kind, "ML-100K", "fp32", device, small)
+    known_plan(case.model)
     histories, targets = (part[:200] for part in case.ds.split("test"))
     task = functools.partial(model_places, case.model, histories, targets, generator="zero")
     task()
