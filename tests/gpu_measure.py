@@ -113,7 +113,7 @@ def environment(device):
         "driver": driver() if there else None,
         "capability": "{}.{}".format(*capability(device)) if there else None,
         "memory_bytes": facts.total_memory if there else None,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if there else None,
         "python": platform.python_version(),
