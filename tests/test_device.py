@@ -14,6 +14,8 @@ import torch
 from kinds import KINDS, SMALL, build, known_plan, settings_of, stage_of, walks
 from waits import Waited, no_waits
 
+from adrec_nb.attention import CausalTransformer, sink_mask
+from adrec_nb.batches import make_batch
 from adrec_nb.data import Sequences
 from adrec_nb.feed import TrainingData
 from adrec_nb.processes import Precision
@@ -131,6 +133,60 @@ def test_ranking_waits_for_places_only(kind):
         expected = OF_A_GROUP.get(kind, [])[int(generator == "zero") :]
         assert asked == expected + OF_A_TILE
         assert len(seen.found) == len(asked) + len(expected)  # each a _local_scalar_dense as well
+
+
+# ---- half precision and padding that is looked at ----
+
+SINKS = ("ADRec", "next item", "DiffuRec", "flow")  # models for which padding is a sink
+
+
+def bent(kind, precision):
+    "Losses and gradients of a batch with long, short and no histories, in one precision."
+    config, how = settings_of(kind, 40, **SMALL | {"dropout": 0.0, "emb_dropout": 0.0})
+    assert config.padding == "sink"
+    model = build(kind, config).train()
+    batch = make_batch([*WALKS, list(range(1, 12)), [1, 2]], config.max_len)
+    if kind != "DiffuRec":  # a row that holds nothing at all
+        grids = (batch.items, batch.targets, batch.segment, batch.length)
+        grids = (torch.nn.functional.pad(grid, (0, 0, 0, 1)) for grid in grids)
+        batch = batch._replace(**dict(zip(batch._fields[:4], grids, strict=True)))
+        batch = batch._replace(n_rows=batch.n_rows + 1)
+    drawn = model.draw(batch, torch.Generator().manual_seed(0))
+    weights = loss_weights(model, stage_of(kind), how)
+    losses = train_step(model, batch, drawn, weights, Precision(precision), at_once=None)
+    gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return losses, torch.cat(gradients)
+
+
+@pytest.mark.parametrize("kind", SINKS)
+def test_a_sink_in_half_precision(kind):
+    "Nothing becomes NaN, not even in an empty row, and the numbers stay near those of float32."
+    losses, gradients = bent(kind, "fp32")
+    for precision, near in (("bf16", 0.02), ("fp16", 0.003)):
+        rough, rough_gradients = bent(kind, precision)
+        assert rough.isfinite().all()
+        torch.testing.assert_close(rough, losses, rtol=near, atol=0)
+        if precision == "bf16":  # those of float16 are scaled
+            assert rough_gradients.isfinite().all()
+            far = (rough_gradients - gradients).norm() / gradients.norm()
+            assert far < 0.05, far
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_attention_to_a_sink_in_half_precision(dtype):
+    "Full and empty histories: logits of minus infinity, none of them for a whole row."
+    segment = torch.tensor([[1, 1, 1, 1], [1, 2, 2, 0], [0, 0, 0, 0]])
+    length = torch.tensor([[4, 4, 4, 4], [1, 2, 2, 0], [0, 0, 0, 0]])
+    mask = sink_mask(segment, (4 - length) * (segment > 0))  # the first history has no padding
+    assert (mask == -torch.inf).any() and not (mask == -torch.inf).all(-1).any()
+    net = CausalTransformer(16, heads=2, blocks=2, dropout=0.0).eval()
+    x = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact = net(x, mask)
+        with torch.autocast("cpu", dtype):
+            rough = net(x, mask)
+    assert rough.isfinite().all()
+    assert (rough - exact).abs().max() < 0.06
 
 
 # ---- nothing is left on the CPU ----
