@@ -25,12 +25,12 @@ import time
 from pathlib import Path
 
 import gpu_cells
-from gpu_report import SECTIONS, as_text, problems, summary, verdict
+from gpu_report import AGAIN, MARK, SECTIONS, as_text, problems, summary, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 MINUTES = 9.0
 LIMIT = 180  # seconds for one row
-AGAIN = "the rest needs a new process"  # what a worker says
+INTERRUPTED = "interrupted"
 BLANK = {
     "parity": {"difference": None, "largest": None, "limit": None},
     "waits": {"waits": None},
@@ -122,8 +122,8 @@ def _received(process, clock, limit):
             return
         if line is None:
             return
-        if line.startswith("@row "):
-            yield json.loads(line.removeprefix("@row "))
+        if line.startswith(MARK):
+            yield json.loads(line.removeprefix(MARK))
 
 
 def progress(section, task, row):
@@ -142,12 +142,15 @@ def finish(section, tasks, clock, options, limit=LIMIT):
         open_ = [i for i, result in enumerate(results) if result is None]
         order = {"section": section, "tasks": [tasks[i] for i in open_], **options}
         why = None
-        for number, row in ask(order, clock, limit):
-            if number is None:
-                why = why or row
-            else:
-                results[open_[number]] = row
-                clock.say(progress(section, tasks[open_[number]], row))
+        try:
+            for number, row in ask(order, clock, limit):
+                if number is None:
+                    why = why or row
+                else:
+                    results[open_[number]] = row
+                    clock.say(progress(section, tasks[open_[number]], row))
+        except KeyboardInterrupt:
+            clock.stop(INTERRUPTED)
         left = [i for i in open_ if results[i] is None]
         if not left or not clock.left:
             break
@@ -224,17 +227,23 @@ def measure_all(args, clock):
         raise SystemExit(f"nothing can be measured: {facts['reason']}")
     wanted, done = [one for one in groups(args.data) if one[0] in args.only], []
     for place, (section, tasks) in enumerate(wanted):
-        try:
-            results = finish(section, tasks, clock, options)
-        except KeyboardInterrupt:
-            clock.stop("interrupted")
-            results = finish(section, tasks, clock, options)
+        results = finish(section, tasks, clock, options)
         done += [(section, *pair) for pair in zip(tasks, results, strict=True)]
         late = {"status": "skipped", "reason": "not reached"}
         rest = [(name, task, late) for name, tasks in wanted[place + 1 :] for task in tasks]
         report = report_of(args, facts, done + rest, clock)
         write(report, args.out)
     return report
+
+
+def wrong_data(name):
+    "What is wrong with a data set or a file, in one line."
+    from adrec_nb.locate import find_data
+
+    try:
+        find_data(name, None)
+    except ValueError as error:
+        return str(error)
 
 
 def main(arguments=None):
@@ -245,10 +254,13 @@ def main(arguments=None):
     except ImportError as error:
         print(f"tests/gpu.py needs PyTorch: {error}", file=sys.stderr)
         return 2
+    sys.path.insert(0, str(ROOT))
     if args.device != "cpu" and not torch.cuda.is_available():
         print(f"no GPU: PyTorch {torch.__version__} finds none on this machine", file=sys.stderr)
         return 2
-    sys.path.insert(0, str(ROOT))
+    if args.data and (problem := wrong_data(args.data)):
+        print(problem, file=sys.stderr)
+        return 2
     clock = Clock(args.minutes)
     report = measure_all(args, clock)
     wrong = problems(report)
@@ -256,6 +268,8 @@ def main(arguments=None):
     print(f"{args.out}: written", file=sys.stderr)
     for line in wrong:
         print(f"not as it should be: {line}", file=sys.stderr)
+    if clock.why == INTERRUPTED:
+        return 130
     return 1 if wrong or report["summary"]["failed"] else 0
 
 

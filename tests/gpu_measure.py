@@ -5,6 +5,7 @@ A setting that the device or this PyTorch does not have raises Unsupported, and 
 
 import copy
 import functools
+import inspect
 import itertools
 import os
 import platform
@@ -396,8 +397,11 @@ def varlen_attention(batch, device):
     ends = np.concatenate([[0], np.cumsum(batch.lengths)]).astype(np.int32)
     ends, longest = torch.from_numpy(ends).to(device), int(batch.lengths.max())
 
+    windows = "window_size" in inspect.signature(attn).parameters  # releases differ
+    causal = {"window_size": (-1, 0)} if windows else {"is_causal": True}
+
     def attend(q, k, v):
-        return attn(q, k, v, ends, ends, longest, longest, window_size=(-1, 0))
+        return attn(q, k, v, ends, ends, longest, longest, **causal)
 
     return attend
 

@@ -68,6 +68,8 @@ SCHEMA = {
     "seconds": NUMBER,
     "summary": {"passed": int, "failed": int, "skipped": int},
 }
+MARK = "@row "  # in front of a worker's row, so that nothing else it prints is taken for one
+AGAIN = "the rest needs a new process"  # what a worker says after an error
 SECTIONS = ("parity", "waits", "cells", "times", "kernels")
 
 

@@ -11,9 +11,8 @@ import sys
 import gpu_cells
 import gpu_measure as measure
 import torch
+from gpu_report import AGAIN, MARK
 
-MARK = "@row "  # in front of a row, so that nothing else that is printed is taken for one
-AGAIN = "the rest needs a new process"
 NOT_HERE = (  # what PyTorch says where a setting does not exist for a device
     "No available kernel",
     "No viable backend",
@@ -21,6 +20,8 @@ NOT_HERE = (  # what PyTorch says where a setting does not exist for a device
     "unsupported",
     "not implemented",
     "requires compute capability",
+    "Failed to find C compiler",
+    "working triton installation",
 )
 
 

@@ -286,7 +286,7 @@ def test_a_new_process_after_an_error(monkeypatch):
     answers = [[(0, wrong), (None, gpu.AGAIN)], [(0, DONE), (1, DONE)]]
     results, orders = finished(monkeypatch, answers)
     assert results == [("failed", "CUDA error"), ("passed", None), ("passed", None)]
-    assert orders == [["a", "b", "c"], ["b", "c"]] and gpu.AGAIN == gpu_worker.AGAIN
+    assert orders == [["a", "b", "c"], ["b", "c"]]
 
 
 def test_a_notebook_is_not_run_again(monkeypatch):
@@ -299,6 +299,17 @@ def test_no_time_is_left(monkeypatch):
     "Nothing is begun."
     results, orders = finished(monkeypatch, [], minutes=0)
     assert results == [("skipped", "time is up (--minutes 0)")] * 3 and orders == []
+
+
+def test_an_interrupt(monkeypatch):
+    "What was measured is kept."
+
+    def interrupted():
+        yield 0, DONE
+        raise KeyboardInterrupt
+
+    results, orders = finished(monkeypatch, [interrupted()])
+    assert results == [("passed", None)] + [("skipped", "interrupted")] * 2 and len(orders) == 1
 
 
 def test_a_hang(monkeypatch):
@@ -324,6 +335,13 @@ def test_without_a_gpu():
     done = run(CUDA_VISIBLE_DEVICES="")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("no GPU: PyTorch") and done.stderr.count("\n") == 1
+
+
+def test_a_file_that_is_not_there():
+    "One line, before anything is measured."
+    done = run("--device", "cpu", "--data", "nowhere.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere.csv" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_the_program(tmp_path):
