@@ -143,11 +143,25 @@ def test_times(task):
 
 def test_what_a_cpu_does_not_have_is_skipped():
     "With a reason, and nothing else is lost."
-    wanted = ("TF32", "bf16", "fp16"), ("CUDA graph", "compiled", *measure.KERNELS, "varlen_attn")
-    rows = [row for row in ROWS if row["precision"] in wanted[0] or row["setting"] in wanted[1]]
+    settings = ("CUDA graph", "varlen_attn", *measure.COMPILED, *measure.KERNELS)
+    rows = [row for row in ROWS if row["precision"] != "fp32" or row["setting"] in settings]
     chosen = {(row["task"], row["setting"], row["precision"]): row for row in rows}.values()
     for _, row in gpu_worker.rows_of("times", list(chosen), "cpu", True):
         assert row == {"status": "skipped", "reason": "needs a GPU"}
+
+
+@pytest.mark.parametrize("what", measure.COMPILED)
+def test_what_is_compiled_computes_the_same(what):
+    "As PyTorch's compiler sees it, here without making kernels."
+    case, other = (measure.Case("SASRec+", "Baby", "fp32", "cpu", small=True) for _ in range(2))
+    measure.compiled(other, what, backend="eager", dynamic=True)
+    losses = []
+    for one in (case, other):
+        one.model.eval()  # no dropout
+        batch = one.batch()
+        losses.append(one.model.losses(batch, ())["ce"])
+    torch.testing.assert_close(losses[1], losses[0])
+    torch.compiler.reset()
 
 
 def test_how_errors_are_judged():
@@ -337,11 +351,11 @@ def test_without_a_gpu():
     assert done.stderr.startswith("no GPU: PyTorch") and done.stderr.count("\n") == 1
 
 
-def test_a_file_that_is_not_there():
+def test_a_file_that_is_not_there(capsys):
     "One line, before anything is measured."
-    done = run("--device", "cpu", "--data", "nowhere.csv")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "nowhere.csv" in done.stderr and done.stderr.count("\n") == 1
+    assert gpu.main(["--device", "cpu", "--data", "nowhere.csv"]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "nowhere.csv" in said.err and said.err.count("\n") == 1
 
 
 def test_the_program(tmp_path):
