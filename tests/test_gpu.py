@@ -186,7 +186,7 @@ def test_kernels():
     kernels = found["kernels"]
     assert 5 < len(kernels) <= measure.SHOWN
     assert kernels == sorted(kernels, key=lambda one: -one["seconds"])
-    assert 0.5 < sum(one["share"] for one in kernels) <= 1.001
+    assert 0.2 < sum(one["share"] for one in kernels) <= 1.001
 
 
 def test_waits():
