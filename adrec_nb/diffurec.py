@@ -122,7 +122,8 @@ def _drawn_weights(
     drawn: torch.Tensor,  # (R, most, D) standard normal; column c begins at place c (c + 3) / 2
 ) -> torch.Tensor:  # (M, D)
     "l of every token of the examples, from what was drawn for the rows."
-    row, column = batch.tokens // model.max_len, batch.tokens % model.max_len  # (E,)
+    width = batch.items.shape[1]
+    row, column = batch.tokens // width, batch.tokens % width  # (E,)
     begin = row * drawn.shape[1] + column * (column + 3) // 2  # (E,)
     within = examples.source - (widths.cumsum(0) - widths)[examples.owner]  # (M,)
     normal = F.embedding(begin[examples.owner] + within, drawn.flatten(0, 1))  # (M, D)
