@@ -21,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint lab app page bench export address student slides
+.PHONY: help install demo test lint lab app page bench gpu export address student slides
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,10 @@ lab: $(READY) ## open the notebooks in JupyterLab
 
 bench: $(READY) ## time the naive way against the fast way on this machine
 	@$(PY) -m adrec_nb.cli bench
+
+gpu: $(READY) ## test and time everything on a GPU: runs/gpu.json; MINUTES=9 DATA=file ONLY=times
+	@$(PY) tests/gpu.py $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DATA),--data "$(DATA)") \
+	  $(if $(ONLY),--only $(ONLY))
 
 app: $(READY) ## serve the explorers as a page on this machine, with two small runs of a made world
 	@$(VENV)/bin/adrec-nb app

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Batch', 'make_batch']
 
-# %% ../nbs/library/batches.ipynb #cell-003
+# %% ../nbs/library/batches.ipynb #0e14ba8c
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import torch
 
 from .packing import pack
 
-# %% ../nbs/library/batches.ipynb #cell-006
+# %% ../nbs/library/batches.ipynb #2f6df4d5
 class Batch(NamedTuple):
     "Packed training rows, all on one device; `tokens` is given, so that no step has to count."
 
@@ -28,6 +28,7 @@ class Batch(NamedTuple):
     n_tokens: int  # real tokens in the whole batch: M, or more in one process's share of it
     n_rows: int  # rows in the whole batch
     rows: torch.Tensor | None = None  # which of them are here, where not all are
+    lengths: np.ndarray | None = None  # n of the histories here, known without asking the device
 
     def pieces(
         self,
@@ -44,7 +45,7 @@ class Batch(NamedTuple):
             whole = (self.n_users, self.n_tokens, self.n_rows)
             yield slice(start, end), Batch(*cut, tokens, *whole)
 
-# %% ../nbs/library/batches.ipynb #cell-008
+# %% ../nbs/library/batches.ipynb #d01d4c4a
 def make_batch(
     sequences: list,  # item numbers in time order, at least two each
     max_len: int = 50,  # L: each sequence gives its last L (input, target) pairs
@@ -62,4 +63,5 @@ def make_batch(
     length = length.reshape(inputs.items.shape)
     arrays = (inputs.items, targets.items, inputs.segment, length, np.sort(places))
     tensors = (torch.from_numpy(array).to(device) for array in arrays)
-    return Batch(*tensors, len(sequences), len(places), len(inputs.items))
+    whole = (len(sequences), len(places), len(inputs.items))
+    return Batch(*tensors, *whole, lengths=inputs.length)

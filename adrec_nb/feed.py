@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['deal_rows', 'batch_plan', 'TrainingData']
 
-# %% ../nbs/library/feed.ipynb #cell-003
+# %% ../nbs/library/feed.ipynb #5a57e79c
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,7 +15,7 @@ from .batches import Batch
 from .data import Sequences
 from .packing import pack_plan
 
-# %% ../nbs/library/feed.ipynb #cell-006
+# %% ../nbs/library/feed.ipynb #0337111e
 def deal_rows(
     tokens: np.ndarray,  # (R,) tokens in each row
     rank: int,  # the number of the process
@@ -27,7 +27,7 @@ def deal_rows(
     owner = np.where(forth, turn % size, size - 1 - turn % size)
     return np.sort(np.argsort(-tokens, kind="stable")[owner == rank])
 
-# %% ../nbs/library/feed.ipynb #cell-009
+# %% ../nbs/library/feed.ipynb #ae9c789c
 def batch_plan(
     users: np.ndarray,  # (B,) of the batch
     lengths: np.ndarray,  # of all users
@@ -42,7 +42,7 @@ def batch_plan(
     local = np.searchsorted(rows, row[here])
     return np.stack([users[here], lengths[users][here], local, start[here]]), rows, n_rows
 
-# %% ../nbs/library/feed.ipynb #cell-011
+# %% ../nbs/library/feed.ipynb #a235874c
 class TrainingData:
     "All (input, target) pairs of a data set on one device, and packed batches of them."
 
@@ -81,13 +81,13 @@ class TrainingData:
         tables = torch.from_numpy(np.concatenate([places for places, *_ in plans], 1))
         parts = tables.to(self.device).split([places.shape[1] for places, *_ in plans], 1)
         for part, (places, rows, n_rows), users in zip(parts, plans, groups, strict=True):
-            whole = dict(n_users=len(users), n_rows=n_rows)
+            whole = dict(n_users=len(users), n_rows=n_rows, lengths=places[1])
             whole["n_tokens"] = int(self.lengths[users].sum())
             if size > 1:
                 whole["rows"] = torch.from_numpy(rows).to(self.device)
             yield Batch(*_gather(self, part, int(places[1].sum()), len(rows)), **whole)
 
-# %% ../nbs/library/feed.ipynb #cell-012
+# %% ../nbs/library/feed.ipynb #5816e140
 def _gather(
     data: TrainingData,
     part: torch.Tensor,  # (4, B): user, length, row and first column of each history

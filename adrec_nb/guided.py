@@ -7,7 +7,7 @@ __all__ = ['DREAMREC_NAMES', 'PREFERDIFF_NAMES', 'draw_examples', 'of_tokens', '
            'guided_stations', 'AffineWalk', 'affine_walk', 'walked_vectors', 'DreamRec', 'PreferDiff', 'from_dreamrec',
            'from_preferdiff']
 
-# %% ../nbs/library/guided.ipynb #cell-003
+# %% ../nbs/library/guided.ipynb #54e46294
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from .recommender import evaluating, in_groups, padded_layout
 from .settings import named
 from .stages import QUICK, RECIPES, Recipe, Stage, all_epochs
 
-# %% ../nbs/library/guided.ipynb #cell-007
+# %% ../nbs/library/guided.ipynb #892d7153
 def draw_examples(
     model: TrainableModel,  # a DreamRec
     batch: Batch,
@@ -42,7 +42,7 @@ def draw_examples(
     drawn = (t, eps, forgotten)
     return drawn if batch.rows is None else tuple(x[batch.rows] for x in drawn)
 
-# %% ../nbs/library/guided.ipynb #cell-008
+# %% ../nbs/library/guided.ipynb #1226fadd
 def of_tokens(
     batch: Batch,
     *grids: torch.Tensor,  # (R, L, …) each
@@ -79,7 +79,7 @@ def predict_examples(
     weight = torch.full_like(guess[:, 0], 1 / batch.n_tokens)  # (M,)
     return Prediction(guess, x0, targets, weight, batch.n_tokens, model.item_table)
 
-# %% ../nbs/library/guided.ipynb #cell-010
+# %% ../nbs/library/guided.ipynb #688009dd
 def guess_from(
     model: TrainableModel,  # a DreamRec
     h: torch.Tensor,  # (B, D) of the users
@@ -107,7 +107,7 @@ def guided_stations(
     sampler = named("sampler", model.config.sampler, SAMPLERS)
     yield from walk(plan, noise[0], guess, noise[1:], sampler)
 
-# %% ../nbs/library/guided.ipynb #cell-012
+# %% ../nbs/library/guided.ipynb #ce3d97bd
 class AffineWalk(NamedTuple):
     "All steps of a walk: it ends at h @ matrix.T + shift + standard normal (n, D) @ spread.T."
 
@@ -124,6 +124,9 @@ def _square_root(
     return vectors * values.clamp(min=0).sqrt()
 
 
+_UNITS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # guess alone, x alone, noise alone
+
+
 @torch.no_grad()
 def affine_walk(
     model: TrainableModel,  # a DreamRec with a linear denoiser
@@ -138,7 +141,7 @@ def affine_walk(
     way = torch.eye(len(of_x), dtype=torch.float64, device=of_x.device)  # from here to the end
     led, shift, covariance = torch.zeros_like(way), torch.zeros_like(way[0]), 0
     for step in reversed(plan):
-        a, b, sigma = (sampler(step, *one) for one in torch.eye(3, dtype=torch.float64).tolist())
+        a, b, sigma = (sampler(step, *one) for one in _UNITS)
         led += a * way  # (D, D)
         shift += a * way @ added[step.t]
         covariance = covariance + sigma**2 * way @ way.T if sigma else covariance
@@ -147,7 +150,7 @@ def affine_walk(
     shift -= w * matrix @ model.none.double()
     return AffineWalk((1 + w) * matrix, shift, _square_root(covariance + way @ way.T))
 
-# %% ../nbs/library/guided.ipynb #cell-014
+# %% ../nbs/library/guided.ipynb #698cd0f5
 _KNOWN = ("ancestral", "ddim")  # samplers that are affine
 _GROUP = 512  # users that walk together
 
@@ -187,7 +190,7 @@ def _end(model, plan, h, generator):
         x = station.x
     return x
 
-# %% ../nbs/library/guided.ipynb #cell-016
+# %% ../nbs/library/guided.ipynb #38aedc14
 class DreamRec(TrainableModel):
     "The next item's vector, generated under guidance (Yang et al., NeurIPS 2023)."
 
@@ -217,7 +220,7 @@ class DreamRec(TrainableModel):
         mask, items = padded_layout(self, items)
         return self.encoder(self.embedding(items), mask, only_last=True)[:, 0]
 
-# %% ../nbs/library/guided.ipynb #cell-018
+# %% ../nbs/library/guided.ipynb #7886b113
 class PreferDiff(DreamRec):
     "Cosine errors, and the right item's below that of the wrong ones (Liu et al., ICLR 2025)."
 
@@ -244,7 +247,7 @@ class PreferDiff(DreamRec):
         found = Prediction(guess, right, targets, weight, batch.n_tokens, self.item_table)
         return found._replace(wrong=wrong, wrong_guess=wrong_guess)
 
-# %% ../nbs/library/guided.ipynb #cell-047
+# %% ../nbs/library/guided.ipynb #43e65f26
 _IN_A_BLOCK = {  # our layer: theirs, from top to bottom
     "q": ["mh_attn.linear_q"],
     "kv": ["mh_attn.linear_k", "mh_attn.linear_v"],
@@ -275,7 +278,7 @@ def _guided_names(block: str, step: str, network: str) -> dict[str, list[str]]:
 DREAMREC_NAMES = _guided_names("", "step_mlp", "diffuser")
 PREFERDIFF_NAMES = _guided_names("layers.0.", "step_nn", "denoise_nn")
 
-# %% ../nbs/library/guided.ipynb #cell-048
+# %% ../nbs/library/guided.ipynb #860a6698
 def _tensor(weights: Mapping, name: str) -> torch.Tensor:
     "One of the authors' tensors. DataError where there is none."
     if name not in weights:
@@ -331,7 +334,7 @@ def from_preferdiff(
     setting = {"walk_steps": steps // ddim_step + 1, **setting}
     return _filled(PreferDiff, PreferDiffConfig, weights, PREFERDIFF_NAMES, setting)
 
-# %% ../nbs/library/guided.ipynb #cell-055
+# %% ../nbs/library/guided.ipynb #22240157
 _stages = (Stage("train", "dreamrec", all_epochs, DreamRec),)
 _bundled = dict(encoder="causal", blocks=2, heads=4, emb_dropout=0.3, network="mlp")
 _bundled |= dict(steps=32, schedule="truncated_linear", guidance=0.0, forget=0.0)
@@ -339,7 +342,7 @@ _presets = {"paper": dict(batch_size=16), "quick": QUICK | dict(batch_size=16)}
 _presets["bundled"] = _bundled | dict(encoder_in_use=False)
 RECIPES["dreamrec"] = Recipe(DreamRecConfig, _stages, _presets)
 
-# %% ../nbs/library/guided.ipynb #cell-057
+# %% ../nbs/library/guided.ipynb #2fcb69fc
 _stages = (Stage("train", "preferdiff", all_epochs, PreferDiff),)
 _mixed = dict(cosine_error_weight=0.4, preference_weight=0.6, batch_size=16)
 _presets = {"paper": _mixed, "quick": QUICK | _mixed}

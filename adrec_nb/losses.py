@@ -6,7 +6,7 @@
 __all__ = ['PREFERENCE', 'LOSSES', 'linear_cross_entropy', 'Prediction', 'cross_entropy', 'squared_error', 'cosine_gap',
            'cosine_error', 'preference', 'named_losses']
 
-# %% ../nbs/library/losses.ipynb #cell-003
+# %% ../nbs/library/losses.ipynb #009e413c
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 
 from .common import check_choice
+from .processes import gpu_memory, halved
 
-# %% ../nbs/library/losses.ipynb #cell-008
+# %% ../nbs/library/losses.ipynb #751c214b
 def _chunk_gradient(
     x: torch.Tensor,  # (chunk, D)
     table: torch.Tensor,  # (N, D), in the same type as x
@@ -35,7 +36,7 @@ def _chunk_gradient(
     scores.scatter_(1, y, scores.gather(1, y) - 1)
     return loss
 
-# %% ../nbs/library/losses.ipynb #cell-011
+# %% ../nbs/library/losses.ipynb #058794da
 def _add_product(
     total: torch.Tensor,  # (N, D), float32 or wider; changed in place
     a: torch.Tensor,  # (N, chunk)
@@ -47,7 +48,7 @@ def _add_product(
     else:
         total += a @ b
 
-# %% ../nbs/library/losses.ipynb #cell-014
+# %% ../nbs/library/losses.ipynb #ae282cc6
 class _LinearCrossEntropy(torch.autograd.Function):
     "Loss and both gradients in one pass over chunks of tokens."
 
@@ -80,7 +81,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         found = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         return *(g if g is None else (grad * g).to(dtype) for g, dtype in found), None, None, None
 
-# %% ../nbs/library/losses.ipynb #cell-016
+# %% ../nbs/library/losses.ipynb #515e3049
 def _product_dtype(vectors):
     "The type in which to multiply."
     kind = vectors.device.type
@@ -96,13 +97,15 @@ def linear_cross_entropy(
     """Mean cross-entropy of `vectors @ table.T` with the targets.
     RuntimeError where it is differentiated twice."""
     if cells is None:
-        cells = 2**26 if vectors.is_cuda else 2**19  # 256 MB; 2 MB
+        cells = 2**19  # 2 MB
+        if vectors.is_cuda:  # 256 MB of scores, and as much again in half precision, or less
+            cells = halved(2**26, 12, gpu_memory(vectors.device))
     if not torch.is_grad_enabled():
         vectors, table = vectors.detach(), table.detach()
     chunk = max(128, cells // len(table))
     return _LinearCrossEntropy.apply(vectors, table, targets, chunk, _product_dtype(vectors))
 
-# %% ../nbs/library/losses.ipynb #cell-026
+# %% ../nbs/library/losses.ipynb #e8832e80
 class Prediction(NamedTuple):
     "What a model says about the real tokens of a batch, or of a piece of it."
 
@@ -116,7 +119,7 @@ class Prediction(NamedTuple):
     wrong_guess: torch.Tensor | None = None  # (M, D) the model's vectors where it was misled
     wrong: torch.Tensor | None = None  # (M, D) what it was misled with
 
-# %% ../nbs/library/losses.ipynb #cell-028
+# %% ../nbs/library/losses.ipynb #f2139591
 def cross_entropy(p: Prediction) -> torch.Tensor:  # scalar, in nats
     "Mean over tokens of the cross-entropy of the scores of the full catalogue."
     mean = linear_cross_entropy(p.guess, p.table[p.first :], p.targets - p.first)
@@ -128,7 +131,7 @@ def squared_error(p: Prediction) -> torch.Tensor:  # scalar
     error = (p.guess.float() - p.clean.float()).square().mean(-1)  # (M,)
     return (error * p.weight).sum()
 
-# %% ../nbs/library/losses.ipynb #cell-030
+# %% ../nbs/library/losses.ipynb #a6eb3ab1
 PREFERENCE = 5.0  # how sharply right is told from wrong: gamma
 
 
@@ -149,7 +152,7 @@ def preference(p: Prediction) -> torch.Tensor:  # scalar, in nats
     worse = (cosine_gap(p.wrong_guess, p.wrong) * p.weight).sum()
     return F.softplus(PREFERENCE * (cosine_error(p) - worse))
 
-# %% ../nbs/library/losses.ipynb #cell-032
+# %% ../nbs/library/losses.ipynb #c055c327
 LOSSES: dict[str, Callable[[Prediction], torch.Tensor]] = {
     "ce": cross_entropy,
     "mse": squared_error,

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Group', 'Ragged', 'ragged', 'attend_in_groups', 'TwoWayBlock']
 
-# %% ../nbs/library/ragged.ipynb #cell-003
+# %% ../nbs/library/ragged.ipynb #5138f8dd
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from .attention import Block, Dropout
 
-# %% ../nbs/library/ragged.ipynb #cell-006
+# %% ../nbs/library/ragged.ipynb #60b11b1b
 class Group(NamedTuple):
     "Histories of one length within a list of tokens."
 
@@ -39,7 +39,7 @@ def _group(
         bias[0] = np.log(n_pads) if n_pads else -torch.inf  # a full history has no padding
     return Group(count, front + length, asks, bias)
 
-# %% ../nbs/library/ragged.ipynb #cell-008
+# %% ../nbs/library/ragged.ipynb #ad121d19
 class Ragged(NamedTuple):
     "E histories as one list of M tokens, the shortest first."
 
@@ -57,23 +57,26 @@ def ragged(
     lengths: torch.Tensor,  # int (E,) 1 … max_len
     max_len: int,  # L
     padding: str = "mask",  # "sink": with a padding token in front of every history
+    counts: np.ndarray | None = None,  # histories of each length from 0 on; None: ask the device
 ) -> Ragged:
     "Histories as one list of tokens. They may overlap."
     sink, device = padding == "sink", items.device
+    counts = torch.bincount(lengths).tolist() if counts is None else counts.tolist()
+    size = dict(output_size=sum(count * (n + sink) for n, count in enumerate(counts)))  # M
     order = lengths.argsort(stable=True)  # (E,)
     widths = lengths + int(sink)
     first = widths.cumsum(0) - widths  # in the given order
-    owner = torch.repeat_interleave(order, widths[order])  # (M,)
+    owner = torch.repeat_interleave(order, widths[order], **size)  # (M,)
     after = widths[order].cumsum(0)  # (E,) where the next history begins
-    to_go = torch.repeat_interleave(after, widths[order]) - 1
+    to_go = torch.repeat_interleave(after, widths[order], **size) - 1
     to_go = to_go - torch.arange(len(owner), device=device)  # (M,) tokens until the last one
     found = items[(ends[owner] - to_go).clamp(min=0)] * (to_go < lengths[owner])
     source = first[owner] + widths[owner] - 1 - to_go
-    counts = enumerate(torch.bincount(lengths).tolist())
-    groups = [_group(c, n, max_len - n if sink else None, device) for n, c in counts if c]
+    pads = [max_len - n if sink else None for n in range(len(counts))]
+    groups = [_group(c, n, pads[n], device) for n, c in enumerate(counts) if c]
     return Ragged(found, owner, source, after - 1, order.argsort(), tuple(groups))
 
-# %% ../nbs/library/ragged.ipynb #cell-013
+# %% ../nbs/library/ragged.ipynb #31617578
 def attend_in_groups(
     q: torch.Tensor,  # (M, D), or (E, D) of the last tokens alone
     kv: torch.Tensor,  # (M, 2D)
@@ -96,7 +99,7 @@ def attend_in_groups(
         mixed.append((weights @ v).transpose(1, 2).reshape(group.count * n, -1))
     return torch.cat(mixed)
 
-# %% ../nbs/library/ragged.ipynb #cell-015
+# %% ../nbs/library/ragged.ipynb #fbdcf68e
 class TwoWayBlock(Block):
     "A pre-norm block over a list of histories; `attention.Block`'s layers in another order."
 

@@ -6,7 +6,7 @@
 __all__ = ['ON_CPU', 'ON_GPU', 'score_places', 'Sizes', 'sizes_for', 'vector_places', 'has_vectors', 'model_places',
            'hidden_items']
 
-# %% ../nbs/library/ranking.ipynb #cell-003
+# %% ../nbs/library/ranking.ipynb #7ad536cf
 import time
 from typing import NamedTuple
 
@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from .processes import gpu_memory, halved
 from .recommender import evaluating
 
-# %% ../nbs/library/ranking.ipynb #cell-006
+# %% ../nbs/library/ranking.ipynb #523973e9
 def _left_out(
     targets,  # the hidden item of each user (n,)
     seen,  # the items that are no candidates, a list for each user, or None
@@ -31,7 +32,7 @@ def _left_out(
     key = np.unique(column * n + row)
     return key % n, key // n
 
-# %% ../nbs/library/ranking.ipynb #cell-010
+# %% ../nbs/library/ranking.ipynb #a236208b
 @torch.no_grad()
 def score_places(
     scores: torch.Tensor,  # one score an item, column 0 for padding (n, N+1)
@@ -52,7 +53,7 @@ def score_places(
     above, level, broken = torch.stack([above, level, broken.long()]).cpu().numpy()
     return np.where(broken, np.nan, 1 + above + level / 2)
 
-# %% ../nbs/library/ranking.ipynb #cell-020
+# %% ../nbs/library/ranking.ipynb #99ad687d
 class _Tile:
     "Scores of a few items for all users, always by a product of the same shape."
 
@@ -75,7 +76,7 @@ class _Tile:
         self.rows[: len(items)] = items
         return torch.mm(self.vectors, self.rows.T, out=self.product)[:, : len(items)]
 
-# %% ../nbs/library/ranking.ipynb #cell-024
+# %% ../nbs/library/ranking.ipynb #0434ea4f
 class Sizes(NamedTuple):
     "How much is done at once."
 
@@ -91,11 +92,16 @@ ON_GPU = Sizes(vectors=8192, users=8192, items=8192, cells=2**27)
 
 def sizes_for(
     device: torch.device,  # where the scores are made
+    memory: int | None = None,  # bytes of a GPU; None: what this one has
 ) -> Sizes:
-    "What suits the device: its cache, or its launches."
-    return ON_GPU if device.type == "cuda" else ON_CPU
+    "What suits the device: its cache; or its launches, as far as its memory goes."
+    if device.type != "cuda":
+        return ON_CPU
+    memory = gpu_memory(device) if memory is None else memory
+    side = halved(ON_GPU.users, 4 * ON_GPU.items, memory)  # of a square of float32
+    return ON_GPU._replace(users=side, items=side, cells=halved(ON_GPU.cells, 12, memory))
 
-# %% ../nbs/library/ranking.ipynb #cell-028
+# %% ../nbs/library/ranking.ipynb #b6cd8502
 def _balance(
     tile: _Tile,
     table: torch.Tensor,  # (N+1, D)
@@ -114,7 +120,7 @@ def _balance(
         balance += scores.sub_(own).sign_().sum(1).long()
     return balance
 
-# %% ../nbs/library/ranking.ipynb #cell-031
+# %% ../nbs/library/ranking.ipynb #2b6ebbf7
 @torch.no_grad()
 def vector_places(
     vectors: torch.Tensor,  # user vectors (n, D)
@@ -139,7 +145,7 @@ def vector_places(
     candidates = len(table) - first - np.bincount(left_out[0], minlength=n)
     return np.where(broken, np.nan, 1 + (candidates + balance) / 2)
 
-# %% ../nbs/library/ranking.ipynb #cell-041
+# %% ../nbs/library/ranking.ipynb #0829e703
 def has_vectors(
     model,  # any recommender
 ) -> bool:
@@ -167,7 +173,7 @@ def _some_places(
         places.append(vector_places(vectors[group], table, targets[group], struck, first))
     return np.concatenate(places)
 
-# %% ../nbs/library/ranking.ipynb #cell-045
+# %% ../nbs/library/ranking.ipynb #d49fcbe3
 def _parts(
     n: int,  # number of users
     size: int,  # users in a part
@@ -187,7 +193,7 @@ def _parts(
         if bar is not None:
             bar.close()
 
-# %% ../nbs/library/ranking.ipynb #cell-048
+# %% ../nbs/library/ranking.ipynb #45f318b4
 def model_places(
     model,  # has user_vectors and item_table, or score and n_items
     histories,  # of each user (n,)
@@ -210,7 +216,7 @@ def model_places(
             places[part] = _some_places(model, histories[part], targets[part], struck, first, **how)
     return places
 
-# %% ../nbs/library/ranking.ipynb #cell-052
+# %% ../nbs/library/ranking.ipynb #ce0b1bd2
 def hidden_items(
     model,  # has item_table, or n_items
     ds,  # SequenceDataset

@@ -6,7 +6,7 @@
 __all__ = ['check_histories', 'left_pad', 'evaluating', 'Recommender', 'recommend', 'top_items', 'ItemTableModel',
            'InnerProductModel', 'length_groups', 'in_groups', 'padded_layout']
 
-# %% ../nbs/library/recommender.ipynb #cell-003
+# %% ../nbs/library/recommender.ipynb #ab2cd04d
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -16,9 +16,10 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .attention import attention_mask, sink_mask
+from .processes import gpu_memory, halved
 from .settings import NextItemConfig
 
-# %% ../nbs/library/recommender.ipynb #cell-006
+# %% ../nbs/library/recommender.ipynb #b70918b7
 def _history(values, name) -> np.ndarray:
     "One history as an array of whole numbers."
     if np.ndim(values) != 1:
@@ -30,7 +31,7 @@ def _history(values, name) -> np.ndarray:
         raise ValueError(f"{name} holds {array.dtype} values: item numbers are whole numbers")
     return array
 
-# %% ../nbs/library/recommender.ipynb #cell-008
+# %% ../nbs/library/recommender.ipynb #e9cc8324
 def check_histories(
     histories: list,  # one sequence of item numbers for each user, oldest first
     n_items: int,  # items run from 1 to n_items; 0 is padding
@@ -50,7 +51,7 @@ def check_histories(
         raise ValueError(f"{place}: items run from 1 to {n_items}")
     return np.split(flat, ends[:-1])
 
-# %% ../nbs/library/recommender.ipynb #cell-013
+# %% ../nbs/library/recommender.ipynb #c16b9b37
 def left_pad(
     histories: list,  # of int arrays
     max_len: int,  # keep the last max_len items
@@ -62,7 +63,7 @@ def left_pad(
         row[-len(history) :] = history
     return torch.from_numpy(out)
 
-# %% ../nbs/library/recommender.ipynb #cell-017
+# %% ../nbs/library/recommender.ipynb #71be2271
 @contextmanager
 def evaluating(
     model,  # a torch module; anything else passes through
@@ -79,7 +80,7 @@ def evaluating(
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
 
-# %% ../nbs/library/recommender.ipynb #cell-021
+# %% ../nbs/library/recommender.ipynb #a38eb083
 def _check_room(
     histories: list[np.ndarray],
     n_items: int,
@@ -92,7 +93,7 @@ def _check_room(
         user = int(np.argmin(left))
         raise ValueError(f"k={k}: histories[{user}] leaves {min(left)} items to recommend")
 
-# %% ../nbs/library/recommender.ipynb #cell-025
+# %% ../nbs/library/recommender.ipynb #10b898e6
 class Recommender(nn.Module):
     "Base of all models: `n_items`, `max_len`, and a `score` that subclasses define."
 
@@ -122,7 +123,7 @@ class Recommender(nn.Module):
         "The k best items for each history; never padding. ValueError where fewer are left."
         return recommend(self, histories, k, exclude_seen, steps, generator)
 
-# %% ../nbs/library/recommender.ipynb #cell-026
+# %% ../nbs/library/recommender.ipynb #80ecf817
 @torch.no_grad()
 def recommend(
     model: Recommender,
@@ -145,7 +146,7 @@ def recommend(
     scores, items = zip(*found, strict=True)
     return torch.cat(items), torch.cat(scores)
 
-# %% ../nbs/library/recommender.ipynb #cell-031
+# %% ../nbs/library/recommender.ipynb #416fa412
 def _hide(
     scores: torch.Tensor,  # (n, chunk) of the items from start on; changed in place
     hidden: torch.Tensor,  # int (n, any)
@@ -159,7 +160,7 @@ def _hide(
     if start == 0:
         scores[:, 0] = -torch.inf
 
-# %% ../nbs/library/recommender.ipynb #cell-033
+# %% ../nbs/library/recommender.ipynb #9cdf6420
 def top_items(
     vectors: torch.Tensor,  # (n, D) of users
     table: torch.Tensor,  # (N + 1, D), row 0 is padding
@@ -178,7 +179,7 @@ def top_items(
         items = items.gather(1, order)
     return scores, items
 
-# %% ../nbs/library/recommender.ipynb #cell-037
+# %% ../nbs/library/recommender.ipynb #c4c3bb3a
 class ItemTableModel(Recommender):
     "A table of items, and the layout of histories in rows."
 
@@ -215,7 +216,7 @@ class ItemTableModel(Recommender):
         n_pads = (self.max_len - length) * (segment > 0)
         return sink_mask(segment, n_pads), *(F.pad(x, (1, 0)) for x in per_token)
 
-# %% ../nbs/library/recommender.ipynb #cell-040
+# %% ../nbs/library/recommender.ipynb #eb7d3eec
 class InnerProductModel(ItemTableModel):
     "A recommender that gives a user one vector; subclasses define `user_vectors`."
 
@@ -223,8 +224,11 @@ class InnerProductModel(ItemTableModel):
 
     @property
     def users_at_once(self) -> int:
-        "A GPU is kept busy by more users at a time."
-        return 4096 if self.device.type == "cuda" else 512
+        "A GPU is kept busy by more users at a time, as far as their scores fit."
+        if self.device.type != "cuda":
+            return 512
+        scores = min(self.n_items + 1, self.items_at_once)  # of a user, copied twice
+        return halved(4096, 12 * scores, gpu_memory(self.device))
 
     def user_vectors(self, histories, steps=None, generator=None):  # -> (n, D)
         "The users' vectors."
@@ -245,7 +249,7 @@ class InnerProductModel(ItemTableModel):
         vectors = self.user_vectors(histories, steps, generator)
         return top_items(vectors, self.item_table, hidden.to(self.device), k, self.items_at_once)
 
-# %% ../nbs/library/recommender.ipynb #cell-046
+# %% ../nbs/library/recommender.ipynb #106dff04
 def length_groups(
     lengths: np.ndarray,  # (n,) of the histories
     size: int = 512,  # users in a group at most
@@ -260,7 +264,7 @@ def length_groups(
         start = end
     return groups
 
-# %% ../nbs/library/recommender.ipynb #cell-050
+# %% ../nbs/library/recommender.ipynb #823c8a1b
 def in_groups(
     model: ItemTableModel,
     histories: list,
@@ -278,7 +282,7 @@ def in_groups(
             out[users] = answer(items.to(model.device), users)
     return out
 
-# %% ../nbs/library/recommender.ipynb #cell-054
+# %% ../nbs/library/recommender.ipynb #055daf5f
 def padded_layout(
     model: ItemTableModel,
     items: torch.Tensor,  # int (B, n), zeros on the left

@@ -7,7 +7,7 @@ __all__ = ['logger', 'find_recipe', 'keepable', 'split_settings', 'make_settings
            'same_arithmetic', 'open_directory', 'find_steps', 'rank_test_users', 'beginning', 'begins_alike',
            'shares_beginning', 'train']
 
-# %% ../nbs/library/training.ipynb #cell-003
+# %% ../nbs/library/training.ipynb #2c3a6990
 import json
 import logging
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from .trainer import Journal, Plan, Stopped, Trainer, run_recipe, take_beginning
 
 logger = logging.getLogger(__name__)
 
-# %% ../nbs/library/training.ipynb #cell-006
+# %% ../nbs/library/training.ipynb #21616043
 def find_recipe(
     model: str,  # its name
 ) -> Recipe:
@@ -39,7 +39,7 @@ def find_recipe(
         raise ValueError(f"unknown model {model!r}: choose one of {', '.join(RECIPES)}")
     return RECIPES[model]
 
-# %% ../nbs/library/training.ipynb #cell-008
+# %% ../nbs/library/training.ipynb #b54cd597
 _REGISTRIES = {"schedule": SCHEDULES, "sampler": SAMPLERS, "decoder": DECODERS}
 
 
@@ -60,7 +60,7 @@ def keepable(
     where = f'{setting.upper()}S["mine"]'
     raise ValueError(f"a run keeps its {setting} by name: put the function into {where} first")
 
-# %% ../nbs/library/training.ipynb #cell-011
+# %% ../nbs/library/training.ipynb #b51a0c73
 def split_settings(
     recipe: Recipe,
     chosen: dict,  # settings by name
@@ -86,7 +86,7 @@ def split_settings(
     of_training = {name: value for name, value in chosen.items() if name in training_names}
     return of_model, {**of_training, "loss_weights": weights}
 
-# %% ../nbs/library/training.ipynb #cell-013
+# %% ../nbs/library/training.ipynb #eee05f2b
 def make_settings(
     n_items: int,
     model: str = "adrec",  # a name in RECIPES
@@ -101,7 +101,7 @@ def make_settings(
     of_model, of_training = split_settings(recipe, {**recipe.presets[preset], **overrides})
     return recipe.config(n_items=n_items, **of_model), TrainConfig(**of_training)
 
-# %% ../nbs/library/training.ipynb #cell-016
+# %% ../nbs/library/training.ipynb #bd99fbe7
 def describe_run(
     plan: Plan,
     model: str,
@@ -136,7 +136,7 @@ def differences(
     changed = {name: value for name, value in here.items() if there.get(name) != value}
     return [f"{name}={there.get(name)!r} there, {value!r} here" for name, value in changed.items()]
 
-# %% ../nbs/library/training.ipynb #cell-017
+# %% ../nbs/library/training.ipynb #95cbb70a
 def same_arithmetic(
     dir: Path,  # the run directory, perhaps of a run in progress
     cfg: TrainConfig,
@@ -173,7 +173,7 @@ def open_directory(
         remedy = f"give the same settings, or {another}"
         raise ValueError(f"{dir} holds another run ({'; '.join(changed)}): {remedy}")
 
-# %% ../nbs/library/training.ipynb #cell-019
+# %% ../nbs/library/training.ipynb #baf334c3
 def find_steps(
     model: torch.nn.Module,  # one that denoises
     ds: SequenceDataset,
@@ -212,7 +212,7 @@ def rank_test_users(
         results[name] = {key: [value, *metrics.interval(key)] for key, value in metrics.items()}
     write_whole(run.dir / "results.json", json.dumps(results, indent=1).encode())
 
-# %% ../nbs/library/training.ipynb #cell-022
+# %% ../nbs/library/training.ipynb #be173002
 _LATER = {"max_epochs", "pretrain_epochs", "align_epochs", "loss_weights"}  # looked at by hand
 
 
@@ -257,7 +257,7 @@ def shares_beginning(
     plan = Plan(find_recipe(model), config, cfg, seed, ds, donor.device)
     return begins_alike(donor, describe_run(plan, model, preset, None))
 
-# %% ../nbs/library/training.ipynb #cell-023
+# %% ../nbs/library/training.ipynb #ba745a53
 def train(
     ds: SequenceDataset,
     model: str = "adrec",  # a name in RECIPES
@@ -290,6 +290,7 @@ def train(
     world.any(False, device)  # the others wait until the directory is there
     run = Run(dir, device)
     if run.finished:
+        world.leave()
         return run
     trainer = Trainer(plan, Journal(dir, writes=first), world)
     if donor is not None:
@@ -297,6 +298,7 @@ def train(
     try:
         run_recipe(trainer)
     except Stopped:
+        world.leave()
         return run
     if first:
         rank_test_users(run, ds)

@@ -12,6 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import adrec_nb.training as training
+from adrec_nb.data import SequenceDataset
+
 TINY = dict(dim=16, steps=4, batch_size=50, lr=0.01, max_epochs=10, validate_every=2, patience=9)
 
 # A small training in a process of its own: `run` says where and how, `fate` what befalls it.
@@ -267,3 +270,22 @@ def test_a_lost_process_stops_the_others(tmp_path):
     assert processes[0].returncode != 0 and "another process of this training stopped" in output
     assert processes[1].wait(60) == -signal.SIGKILL
     finish(start({"run_dir": str(tmp_path / "run"), **TINY}))
+
+
+def test_every_end_parts_from_the_others(monkeypatch, tmp_path):
+    "Stopped by the caller, trained to the end, or found finished: the group of processes ends."
+
+    class Watched(training.World):
+        left = 0
+
+        def leave(self):
+            Watched.left += 1
+            super().leave()
+
+    monkeypatch.setattr(training, "World", Watched)
+    walks = [[(start + step) % 20 + 1 for step in range(8)] for start in range(60)]
+    ring = SequenceDataset("ring", walks, ["(padding)", *map(str, range(20))])
+    settings = {**TINY, "max_epochs": 1, "pretrain_epochs": 0, "run_dir": tmp_path, "resume": True}
+    for times, stop in ((1, lambda row: False), (2, None), (3, None)):
+        run = training.train(ring, device="cpu", on_validation=stop, **settings)
+        assert Watched.left == times and run.finished == (times > 1)
