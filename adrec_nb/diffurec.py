@@ -111,7 +111,11 @@ def _row_weights(
     rows = owner[examples.owner]  # (M,) of every token
     counts = torch.bincount(rows, minlength=len(seeds)).tolist()
     mean, dim = model.config.noise_weight, model.config.dim
-    return draw_weights(mean, seeds.tolist(), counts, dim, rows.device)[examples.source]
+    drawn = draw_weights(mean, seeds.tolist(), counts, dim, rows.device)  # (M, D) row after row
+    # The feed's tokens come user after user, and users are dealt to rows in another order.
+    in_order = torch.empty_like(rows).scatter_(0, examples.source, rows)
+    place = torch.argsort(torch.argsort(in_order, stable=True))  # (M,) in `drawn`
+    return drawn[place[examples.source]]
 
 
 def _drawn_weights(
