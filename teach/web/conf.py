@@ -1,0 +1,113 @@
+"""How Sphinx builds the site from what build.py has laid out; addresses come from settings.ini."""
+
+import configparser
+import os
+import re
+from pathlib import Path
+
+from latex2mathml.converter import convert
+from sphinx.util.osutil import relative_uri
+
+ROOT = Path(os.environ["ADREC_NB_ROOT"])  # set by build.py: the top folder of the project
+parser = configparser.ConfigParser()
+parser.read(ROOT / "settings.ini", encoding="utf-8")
+settings = parser["DEFAULT"]
+
+project = settings["title"]
+author = settings["author"]
+copyright = settings["copyright"]
+version = release = settings["version"]
+
+extensions = ["myst_nb"]
+nb_execution_mode = "off"
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_block"]
+myst_heading_anchors = 6
+nb_merge_streams = True
+suppress_warnings = ["mystnb.unknown_mime_type"]
+add_module_names = False
+maximum_signature_line_length = 80
+toc_object_entries_show_parents = "hide"
+python_use_unqualified_type_names = True
+templates_path = []
+exclude_patterns = []
+
+html_theme = "sphinx_book_theme"
+html_title = settings["title"]
+html_baseurl = f"{settings['doc_host']}{settings['doc_baseurl']}/"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_extra_path = ["_extra"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+html_theme_options = {
+    "repository_url": settings["git_url"],
+    "repository_branch": settings["tag"],
+    "use_repository_button": True,
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "home_page_in_toc": False,
+    "show_navbar_depth": 1,
+    "collapse_navbar": True,
+    "show_toc_level": 2,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+html_math_renderer = "mathml"
+
+
+def myst_heading_slug_func(title):
+    "The anchor of a heading, as Jupyter makes it: links in the notebooks use those."
+    return title.replace(" ", "-")
+
+
+def formula(writer, node, display):
+    "A formula in MathML, which browsers show without a script."
+    how = "block" if display else "inline"
+    found = convert(node.astext(), display=how)
+    words = writer.encode(" ".join(node.astext().split()))
+    writer.body.append(found.replace("<math ", f'<math alttext="{words}" ', 1))
+
+
+def inline_formula(writer, node):
+    "A formula within a line."
+    formula(writer, node, display=False)
+    raise nodes_skipped()
+
+
+def block_formula(writer, node):
+    "A formula on a line of its own; one that is too wide for a telephone scrolls by itself."
+    writer.body.append(writer.starttag(node, "div", CLASS="formula", tabindex="0"))
+    formula(writer, node, display=True)
+    writer.body.append("</div>")
+    raise nodes_skipped()
+
+
+def nodes_skipped():
+    "What tells docutils that a node is done."
+    from docutils.nodes import SkipNode
+
+    return SkipNode()
+
+
+def colab_button(app, pagename, templatename, context, doctree):
+    "A button in the header of every notebook's page."
+    place = app.config.notebook_places.get(pagename)
+    if place:
+        where = f"{settings['user']}/{settings['repo']}/blob/{settings['tag']}/{place}"
+        button = {
+            "type": "link",
+            "url": f"https://colab.research.google.com/github/{where}",
+            "text": "Colab",
+            "tooltip": "Open in Colab",
+            "icon": "fas fa-rocket",
+            "label": "colab-button",
+        }
+        context["header_buttons"].insert(0, button)
+
+
+def setup(app):
+    "Formulas, and the button."
+    app.add_config_value("notebook_places", {}, "html")
+    app.add_html_math_renderer("mathml", (inline_formula, None), (block_formula, None))
+    app.connect("html-page-context", colab_button, priority=900)
