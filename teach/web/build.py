@@ -304,7 +304,10 @@ def run_sphinx(root, source, out):
     shutil.rmtree(out, ignore_errors=True)
     options = ["-W", "--keep-going", "-q", "-j", "auto", "-d", str(source / "_doctrees")]
     command = [sys.executable, "-m", "sphinx", "-b", "html", *options, str(source), str(out)]
-    return subprocess.run(command, env=os.environ | {"ADREC_NB_ROOT": str(root)}).returncode
+    code = subprocess.run(command, env=os.environ | {"ADREC_NB_ROOT": str(root)}).returncode
+    for template in (out / "_static").glob("*-macros.html"):  # the theme's own, of no use to a reader
+        template.unlink()
+    return code
 
 
 def main():

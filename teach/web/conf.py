@@ -2,13 +2,14 @@
 
 import configparser
 import os
-import re
+import sys
 from pathlib import Path
 
+from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
-from sphinx.util.osutil import relative_uri
 
 ROOT = Path(os.environ["ADREC_NB_ROOT"])  # set by build.py: the top folder of the project
+sys.path.insert(0, str(ROOT / "teach"))
 parser = configparser.ConfigParser()
 parser.read(ROOT / "settings.ini", encoding="utf-8")
 settings = parser["DEFAULT"]
@@ -22,6 +23,8 @@ extensions = ["myst_nb"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_block"]
 myst_heading_anchors = 6
+myst_heading_slug_func = "web.stage.anchor"
+nb_execution_cache_path = str(Path(__file__).parent / "_cache")
 nb_merge_streams = True
 suppress_warnings = ["mystnb.unknown_mime_type"]
 add_module_names = False
@@ -56,11 +59,6 @@ html_theme_options = {
 html_math_renderer = "mathml"
 
 
-def myst_heading_slug_func(title):
-    "The anchor of a heading, as Jupyter makes it: links in the notebooks use those."
-    return title.replace(" ", "-")
-
-
 def formula(writer, node, display):
     "A formula in MathML, which browsers show without a script."
     how = "block" if display else "inline"
@@ -72,7 +70,7 @@ def formula(writer, node, display):
 def inline_formula(writer, node):
     "A formula within a line."
     formula(writer, node, display=False)
-    raise nodes_skipped()
+    raise SkipNode
 
 
 def block_formula(writer, node):
@@ -80,14 +78,7 @@ def block_formula(writer, node):
     writer.body.append(writer.starttag(node, "div", CLASS="formula", tabindex="0"))
     formula(writer, node, display=True)
     writer.body.append("</div>")
-    raise nodes_skipped()
-
-
-def nodes_skipped():
-    "What tells docutils that a node is done."
-    from docutils.nodes import SkipNode
-
-    return SkipNode()
+    raise SkipNode
 
 
 def colab_button(app, pagename, templatename, context, doctree):

@@ -146,6 +146,11 @@ def site_notebook(
     return nb | {"cells": [cell for cell in cells if cell is not None]}
 
 
+def anchor(title: str) -> str:
+    "The anchor of a heading, as Jupyter makes it: links in the notebooks use those."
+    return title.replace(" ", "-")
+
+
 def section(
     text: str,  # Markdown
     title: str,  # the heading's line, marks included
