@@ -25,7 +25,7 @@ sys.path[:0] = [str(HERE.parent), str(ROOT / "tests"), str(ROOT)]
 
 import slides
 import student
-from web import links, reference, stage
+from web import formulas, links, reference, stage
 
 # Pages of the site that are files of the project, beside every notebook: project -> Sphinx.
 PAGES = {
@@ -35,6 +35,7 @@ PAGES = {
     "teach/README.md": "teach/index.md",
     "teach/handout.md": "teach/handout.md",
 }
+TITLES = {"nbs/index.ipynb": "The story, and a quick start"}  # where the notebook's own will not do
 FOLDERS = ("nbs", "adrec_nb", "data", "tests", "teach")
 ROW = re.compile(r"^\| ([^|]+) \| ([^|]*`[^|]+) \|$", re.M)
 COMMANDS_WIDTH = 92  # characters of a line of the command line's help
@@ -75,6 +76,13 @@ def place_of(root):
     return stage.Place(**own, pages=all_pages(root), files=project_files(root))
 
 
+def colab_addresses(root):
+    "A page of the site, without its ending -> where Colab opens its notebook."
+    place = place_of(root)
+    notebooks = {file: page for file, page in place.pages.items() if file.endswith(".ipynb")}
+    return {page.removesuffix(".ipynb"): place.colab(file) for file, page in notebooks.items()}
+
+
 def text(root, file):
     "A file of the project as text."
     return (root / file).read_text(encoding="utf-8")
@@ -101,6 +109,9 @@ def write_notebooks(root, source, place):
     for file, page in place.pages.items():
         if file.endswith(".ipynb"):
             nb = stage.site_notebook(nbformat.read(root / file, as_version=4), file, place)
+            if file in TITLES:
+                opening = nb["cells"][0]
+                opening["source"] = re.sub(r"^# .+", f"# {TITLES[file]}", opening["source"])
             (source / page).parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(nbformat.from_dict(nb), source / page)
 
@@ -296,6 +307,7 @@ def lay_out(root, source):
     write_playground(source)
     write_kit(root, source, place)
     shutil.copytree(HERE / "static", source / "_static")
+    formulas.write_font(source / "_static" / "stix-two-math.woff")
     shutil.copy(HERE / "conf.py", source / "conf.py")
 
 

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 from docutils.nodes import SkipNode
-from latex2mathml.converter import convert
 
 ROOT = Path(os.environ["ADREC_NB_ROOT"])  # set by build.py: the top folder of the project
 sys.path.insert(0, str(ROOT / "teach"))
+from web.build import colab_addresses
+from web.formulas import mathml
+
 parser = configparser.ConfigParser()
 parser.read(ROOT / "settings.ini", encoding="utf-8")
 settings = parser["DEFAULT"]
@@ -39,6 +41,8 @@ html_title = settings["title"]
 html_baseurl = f"{settings['doc_host']}{settings['doc_baseurl']}/"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_extra_path = ["_extra"]
 html_copy_source = False
 html_show_sourcelink = False
@@ -47,6 +51,10 @@ html_theme_options = {
     "repository_url": settings["git_url"],
     "repository_branch": settings["tag"],
     "use_repository_button": True,
+    "navbar_start": [],
+    "navbar_center": [],
+    "navbar_end": [],
+    "navbar_persistent": [],
     "use_download_button": False,
     "use_fullscreen_button": False,
     "home_page_in_toc": False,
@@ -57,38 +65,36 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 html_math_renderer = "mathml"
+NOTEBOOKS = colab_addresses(ROOT)
 
 
 def formula(writer, node, display):
-    "A formula in MathML, which browsers show without a script."
-    how = "block" if display else "inline"
-    found = convert(node.astext(), display=how)
+    "A formula, its source as alternative text."
     words = writer.encode(" ".join(node.astext().split()))
+    found = mathml(node.astext(), display)
     writer.body.append(found.replace("<math ", f'<math alttext="{words}" ', 1))
 
 
 def inline_formula(writer, node):
     "A formula within a line."
-    formula(writer, node, display=False)
+    formula(writer, node, "inline")
     raise SkipNode
 
 
 def block_formula(writer, node):
     "A formula on a line of its own; one that is too wide for a telephone scrolls by itself."
     writer.body.append(writer.starttag(node, "div", CLASS="formula", tabindex="0"))
-    formula(writer, node, display=True)
+    formula(writer, node, "block")
     writer.body.append("</div>")
     raise SkipNode
 
 
 def colab_button(app, pagename, templatename, context, doctree):
     "A button in the header of every notebook's page."
-    place = app.config.notebook_places.get(pagename)
-    if place:
-        where = f"{settings['user']}/{settings['repo']}/blob/{settings['tag']}/{place}"
+    if pagename in NOTEBOOKS:
         button = {
             "type": "link",
-            "url": f"https://colab.research.google.com/github/{where}",
+            "url": NOTEBOOKS[pagename],
             "text": "Colab",
             "tooltip": "Open in Colab",
             "icon": "fas fa-rocket",
@@ -99,6 +105,5 @@ def colab_button(app, pagename, templatename, context, doctree):
 
 def setup(app):
     "Formulas, and the button."
-    app.add_config_value("notebook_places", {}, "html")
     app.add_html_math_renderer("mathml", (inline_formula, None), (block_formula, None))
     app.connect("html-page-context", colab_button, priority=900)

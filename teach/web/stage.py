@@ -5,9 +5,12 @@ solution is folded, a picture has its alternative text, and every link leads to 
 or, where the site has none, to the repository. No function here needs Sphinx.
 """
 
+import ast
+import base64
 import copy
 import os
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import quote
@@ -21,8 +24,8 @@ FOLD = re.compile(r"(<summary>.*?</summary>)\s*(.*?)\s*(</details>)", re.S)
 HEADING = re.compile(r"^#+ (.+)$", re.M)
 STYLE = re.compile(r"<style\b.*?</style>", re.S)
 WIDGET = "application/vnd.jupyter.widget-view+json"
-TAGS = {"solution": "hide-cell"}  # ours -> what MyST-NB folds
-PROMPTS = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+TAGS = {"solution": "hide-cell", "imports": "hide-input"}  # ours -> what MyST-NB folds
+LARGER = 1.4  # how much a stored picture is enlarged: drawn for a notebook, its letters are small
 ALONE = "The controls need a kernel: open this notebook in Colab, or play with "
 
 
@@ -105,6 +108,26 @@ def site_output(output: dict, playground: str) -> dict | None:
     return output | {"data": data} if data else output
 
 
+def prompts(what: str) -> dict:
+    "What a fold says."
+    return {f"code_prompt_{one}": f"{one.title()} the {what}" for one in ("show", "hide")}
+
+
+def only_imports(code: str) -> bool:
+    "Whether a cell does nothing but import, and perhaps choose a style of plots."
+    try:
+        nodes = ast.parse(code).body
+    except SyntaxError:  # a line for IPython
+        return False
+    kinds = {type(node) for node in nodes if not ast.unparse(node).startswith(("_all_", "plt.style"))}
+    return bool(kinds) and kinds <= {ast.Import, ast.ImportFrom}
+
+
+def picture_width(png: str) -> int:
+    "How wide a stored picture is, in dots."
+    return struct.unpack(">I", base64.b64decode(png)[16:20])[0]
+
+
 def site_code(cell: dict, heading: str, playground: str) -> dict | None:
     "A code cell as the site shows it; None where it is hidden, or holds directives alone."
     if HIDDEN.search(cell["source"]):
@@ -116,12 +139,19 @@ def site_code(cell: dict, heading: str, playground: str) -> dict | None:
     found = [site_output(one, playground) for one in cell["outputs"]]
     cell["outputs"] = [one for one in found if one is not None]
     meta, own = cell["metadata"], {}
-    if any("image/png" in one.get("data", {}) for one in cell["outputs"]):
-        own["image"] = {"alt": meta.get("alt", f"Picture of the section “{heading}”")}
-    if "solution" in meta.get("tags", []):
-        own |= PROMPTS
-    if "tags" in meta:
-        meta["tags"] = site_tags(meta["tags"])
+    pictures = [one["data"]["image/png"] for one in cell["outputs"] if "image/png" in one.get("data", {})]
+    if pictures:
+        words = meta.get("alt", f"Picture of the section “{heading}”")
+        width = round(LARGER * max(map(picture_width, pictures)))
+        own["image"] = {"alt": words, "width": f"{width}px"}
+    tags = meta.get("tags", [])
+    if "solution" in tags:
+        own |= prompts("solution")
+    elif only_imports(cell["source"]) and not cell["outputs"]:
+        own |= prompts("imports")
+        tags = [*tags, "imports"]
+    if tags:
+        meta["tags"] = site_tags(tags)
     if own:
         meta["mystnb"] = own
     return cell
