@@ -222,7 +222,7 @@ def draw_figures(folder):
         table = run.model.embedding.weight.detach()[1:]  # (N, D)
         maps.append((*item_map(table), labels, None, None, (), name))
         curves.append(Curve(name, table_spectra(table), tuple(table.shape)))
-        verdicts.append(f"{name}: {verdict(table)}")
+        verdicts.append(f"**{name}**: {verdict(table)}")
         hits.append(round(100 * run.metrics["HR@10"]))
     plot_item_maps(maps).savefig(folder / "maps.png", dpi=150)
     plot_curve_panels(curves).savefig(folder / "spectra.png", dpi=200)

@@ -24,6 +24,7 @@ version = release = settings["version"]
 extensions = ["myst_nb"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_block"]
+myst_dmath_double_inline = True  # $$ … $$ within a paragraph
 myst_heading_anchors = 6
 myst_heading_slug_func = "web.stage.anchor"
 nb_execution_cache_path = str(Path(__file__).parent / "_cache")
@@ -78,14 +79,15 @@ def formula(writer, node, display):
 def inline_formula(writer, node):
     "A formula within a line."
     formula(writer, node, "inline")
+    writer.body.append("&#8288;")  # a full stop behind it stays on its line
     raise SkipNode
 
 
 def block_formula(writer, node):
     "A formula on a line of its own; one that is too wide for a telephone scrolls by itself."
-    writer.body.append(writer.starttag(node, "div", CLASS="formula", tabindex="0"))
+    writer.body.append('<span class="formula" tabindex="0">')
     formula(writer, node, "block")
-    writer.body.append("</div>")
+    writer.body.append("</span>")
     raise SkipNode
 
 

@@ -23,6 +23,7 @@ CHARACTERS = [
     (0x1D6E2, 0x1D71C),
 ]
 OPERATOR = re.compile(r"(<mi>[a-z]{2,}</mi>)(?!<mo stretchy=\"false\">&#x00028;|</)")
+BAR = re.compile(r"<mover>(<mi>[^<]+</mi>)<mo stretchy=\"true\">&#x000AF;</mo></mover>")
 NORM = re.compile(r"<mo>(&#x02016;|&#x0007C;)</mo>")
 
 
@@ -30,9 +31,11 @@ def mathml(
     latex: str,
     display: str = "inline",  # or "block"
 ) -> str:
-    "A formula in MathML, its source as the alternative text."
+    "A formula in MathML."
     found = convert(latex, display=display)
     found = OPERATOR.sub(r'\1<mspace width="0.17em"/>', found)  # log x, not logx
+    bar = r'<mover accent="true">\1<mo stretchy="false">&#x203E;</mo></mover>'
+    found = BAR.sub(bar, found)  # a bar that one sees, at every size
     found = NORM.sub(r'<mo stretchy="false">\1</mo>', found)
     return found
 

@@ -229,7 +229,7 @@ def table(rows):
     "A table of arguments, without the columns that nobody fills; nothing where no comment is."
     if not any(note for *_, note in rows):
         return ""
-    heads = ["", "type", "default", ""]
+    heads = ["argument", "type", "default", "what it is"]
     kept = [column for column in range(4) if column in (0, 3) or any(row[column] for row in rows)]
     lines = [[heads[column] for column in kept], ["---"] * len(kept)]
     for name, kind, default, note in rows:
@@ -306,7 +306,8 @@ def index(
         for name in names:
             lines.append(f"| [adrec_nb.{name}]({name}.md) | {first_line(modules[name].about)} |")
         lines.append("")
-    return "\n".join(lines) + "\n" + toctree([name for names in groups.values() for name in names])
+    listed = [f"{name} <{name}>" for names in groups.values() for name in names]
+    return "\n".join(lines) + "\n" + toctree(listed)
 
 
 def package_names(folder):
