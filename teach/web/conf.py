@@ -8,8 +8,8 @@ from pathlib import Path
 from docutils.nodes import SkipNode
 
 ROOT = Path(os.environ["ADREC_NB_ROOT"])  # set by build.py: the top folder of the project
-sys.path.insert(0, str(ROOT / "teach"))
-from web.build import colab_addresses
+sys.path[:0] = [str(ROOT / "teach"), str(ROOT / "tests")]
+from web.pages import colab_addresses
 from web.formulas import mathml
 
 parser = configparser.ConfigParser()

@@ -9,7 +9,6 @@ import io
 import re
 import tokenize
 from dataclasses import dataclass, field
-from pathlib import Path
 
 SPECIAL = re.compile(r"([\\*_\[\]<>$|~^#{}])")
 LONGEST = 160  # characters of a constant's value that are shown

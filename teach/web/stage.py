@@ -119,7 +119,8 @@ def only_imports(code: str) -> bool:
         nodes = ast.parse(code).body
     except SyntaxError:  # a line for IPython
         return False
-    kinds = {type(node) for node in nodes if not ast.unparse(node).startswith(("_all_", "plt.style"))}
+    beside = ("_all_", "plt.style")
+    kinds = {type(node) for node in nodes if not ast.unparse(node).startswith(beside)}
     return bool(kinds) and kinds <= {ast.Import, ast.ImportFrom}
 
 
@@ -139,7 +140,8 @@ def site_code(cell: dict, heading: str, playground: str) -> dict | None:
     found = [site_output(one, playground) for one in cell["outputs"]]
     cell["outputs"] = [one for one in found if one is not None]
     meta, own = cell["metadata"], {}
-    pictures = [one["data"]["image/png"] for one in cell["outputs"] if "image/png" in one.get("data", {})]
+    data = [one.get("data", {}) for one in cell["outputs"]]
+    pictures = [one["image/png"] for one in data if "image/png" in one]
     if pictures:
         words = meta.get("alt", f"Picture of the section “{heading}”")
         width = round(LARGER * max(map(picture_width, pictures)))
