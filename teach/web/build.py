@@ -8,11 +8,14 @@ every link of the built site is followed.
 """
 
 import argparse
+import io
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -24,6 +27,16 @@ from web import formulas, links, pages
 
 
 # ---- from the library ----
+
+
+def save_halves(figure, folder, name, dpi):
+    "A figure of two panels as two pictures: a telephone shows one below the other."
+    file = io.BytesIO()
+    figure.savefig(file, dpi=dpi)
+    whole = Image.open(file)
+    middle = whole.width // 2
+    whole.crop((0, 0, middle, whole.height)).save(folder / f"{name}_left.png")
+    whole.crop((middle, 0, whole.width, whole.height)).save(folder / f"{name}_right.png")
 
 
 def draw_figures(folder):
@@ -43,8 +56,8 @@ def draw_figures(folder):
         curves.append(Curve(name, table_spectra(table), tuple(table.shape)))
         verdicts.append(f"**{name}**: {verdict(table)}")
         hits.append(round(100 * run.metrics["HR@10"]))
-    plot_item_maps(maps).savefig(folder / "maps.png", dpi=150)
-    plot_curve_panels(curves).savefig(folder / "spectra.png", dpi=200)
+    save_halves(plot_item_maps(maps), folder, "map", dpi=150)
+    save_halves(plot_curve_panels(curves), folder, "spectrum", dpi=200)
     return {"verdicts": verdicts, "healthy_hits": hits[0], "merged_hits": hits[1]}
 
 

@@ -138,11 +138,14 @@ def write_teaching(root, source, place):
         if page.startswith("teach/"):
             words = stage.with_links(text(root, file), file, place)
             write(source, page, words)
-    files = {f"slides/slides_{plan}.html": title for plan, title in slides.PLANS.items()}
+    files = {}
+    for plan, title in slides.PLANS.items():
+        length = "A day" if plan == "day" else f"{plan} minutes"
+        files[f"slides/slides_{plan}.html"] = f"{length}: {title}"
     files["slides/handout.html"] = "The handout, to print"
     files["student.zip"] = "Notebooks without solutions (zip)"
     made = [f'<li><a href="../{file}">{title}</a></li>' for file, title in files.items()]
-    plans = [Path(page).stem for page in place.pages.values() if page.startswith("teach/plan_")]
+    plans = [f"plan_{plan}" for plan in slides.PLANS]
     tail = f"\n## {SLIDES}\n\n<ul>\n" + "\n".join(made) + "\n</ul>\n\n"
     with open(source / "teach/index.md", "a", encoding="utf-8") as file:
         file.write(tail + toctree([*plans, "handout"]))

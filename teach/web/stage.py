@@ -114,12 +114,12 @@ def prompts(what: str) -> dict:
 
 
 def only_imports(code: str) -> bool:
-    "Whether a cell does nothing but import, and perhaps choose a style of plots."
+    "Whether a cell does nothing but import, and perhaps set plots or threads up."
     try:
         nodes = ast.parse(code).body
     except SyntaxError:  # a line for IPython
         return False
-    beside = ("_all_", "plt.style")
+    beside = ("_all_", "plt.style", "torch.set_num_threads")
     kinds = {type(node) for node in nodes if not ast.unparse(node).startswith(beside)}
     return bool(kinds) and kinds <= {ast.Import, ast.ImportFrom}
 
