@@ -25,6 +25,7 @@ import slides
 import student
 from web import formulas, links, pages
 
+TOGGLE = '<summary><span class="toctree-toggle"'  # of the sidebar
 
 # ---- from the library ----
 
@@ -109,6 +110,11 @@ def run_sphinx(root, source, out):
     code = subprocess.run(command, env=os.environ | {"ADREC_NB_ROOT": str(root)}).returncode
     for template in (out / "_static").glob("*-macros.html"):  # left there by the theme
         template.unlink()
+    for page in out.rglob("*.html"):
+        words = page.read_text(encoding="utf-8")
+        if TOGGLE in words:  # a button that the theme gives no name, which a screen reader needs
+            named = TOGGLE.replace(">", ' aria-label="Pages below">', 1)
+            page.write_text(words.replace(TOGGLE, named), encoding="utf-8")
     return code
 
 
