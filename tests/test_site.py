@@ -170,6 +170,34 @@ def test_every_formula_can_be_shown():
     assert '<mi>log</mi><mspace width="0.17em"/><mi>x</mi>' in formulas.mathml(r"\log x")
 
 
+def listed(folder):
+    "The pages that tables of contents name, from the top."
+    for page in folder.rglob("*.md"):
+        for tree in re.findall(r"^```{toctree}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+            for entry in tree.split("\n\n", 1)[1].split("\n"):
+                name = re.sub(r".*<(.*)>", r"\1", entry)
+                yield (page.parent / name).relative_to(folder).as_posix() if name else ""
+
+
+def test_pages_without_sphinx(tmp_path):
+    "What is taken from README, CONTRIBUTING and teach/ is still there; each page is in a table."
+    place = pages.place_of(ROOT)
+    figures = {"verdicts": ["one", "two"], "healthy_hits": 71, "merged_hits": 30}
+    pages.write_wings(ROOT, tmp_path, place)
+    pages.write_teaching(ROOT, tmp_path, place)
+    pages.write_front(ROOT, tmp_path, place, figures)
+    pages.write_reference(ROOT, tmp_path, place)
+    pages.write_commands(tmp_path)
+    front = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert "pip install" in front and "load_dataset(" in front and "| adrec-paper |" in front
+    found = [name for name in listed(tmp_path) if name]
+    assert len(found) == len(set(found)), "a page stands in one table of contents"
+    written = {path.relative_to(tmp_path).with_suffix("") for path in tmp_path.rglob("*.md")}
+    written |= {Path(page).with_suffix("") for page in place.pages.values()}
+    written |= {Path("playground"), Path("command_line")}
+    assert {Path(name) for name in found} == written - {Path("index")}
+
+
 # ---- the reference ----
 
 

@@ -1,6 +1,5 @@
 """How Sphinx builds the site from what build.py has laid out; addresses come from settings.ini."""
 
-import configparser
 import os
 import sys
 from pathlib import Path
@@ -9,33 +8,28 @@ from docutils.nodes import SkipNode
 
 ROOT = Path(os.environ["ADREC_NB_ROOT"])  # set by build.py: the top folder of the project
 sys.path[:0] = [str(ROOT / "teach"), str(ROOT / "tests")]
-from web.pages import colab_addresses
 from web.formulas import mathml
+from web.pages import colab_addresses, settings_of
 
-parser = configparser.ConfigParser()
-parser.read(ROOT / "settings.ini", encoding="utf-8")
-settings = parser["DEFAULT"]
+settings = dict(settings_of(ROOT))
 
 project = settings["title"]
 author = settings["author"]
 copyright = settings["copyright"]
 version = release = settings["version"]
 
-extensions = ["myst_nb"]
+extensions = ["myst_nb", "sphinx.ext.githubpages"]
 nb_execution_mode = "off"
-myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "attrs_block"]
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_dmath_double_inline = True  # $$ … $$ within a paragraph
 myst_heading_anchors = 6
 myst_heading_slug_func = "web.stage.anchor"
 nb_execution_cache_path = str(Path(__file__).parent / "_cache")
 nb_merge_streams = True
-suppress_warnings = ["mystnb.unknown_mime_type"]
 add_module_names = False
 maximum_signature_line_length = 80
 toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True
-templates_path = []
-exclude_patterns = []
 
 html_theme = "sphinx_book_theme"
 html_title = settings["title"]
