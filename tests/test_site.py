@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import ROOT, notebooks
 
 sys.path.insert(0, str(ROOT / "teach"))
-from web import formulas, links, pages, reference, stage
+from web import formulas, links, mend, pages, reference, stage
 
 PLACE = stage.Place(
     user="somebody",
@@ -241,6 +241,17 @@ def test_reference_of_a_function(tmp_path):
     (tmp_path / "made.py").write_text('__all__ = ["gone"]\n_HOMES = {}\n')
     with pytest.raises(ValueError, match="made.py: gone"):
         reference.read_module(tmp_path / "made.py")
+
+
+def test_mended_pages():
+    "The sidebar's button has a name, a long signature is no list; a real list stays one."
+    toggle = '<summary><span class="toctree-toggle" role="x"></span></summary>'
+    assert 'aria-label="Pages below"' in mend.mended(toggle)
+    signature = '<dl>\n<dd><em class="sig-param">a</em>,</dd>\n<dd><em>b</em></dd>\n</dl>'
+    assert "<dd>" not in mend.mended(signature)
+    assert mend.mended(signature).count('<span class="parameter">') == 2
+    a_list = "<dl><dt>a</dt><dd>b</dd></dl>"
+    assert mend.mended(a_list) == a_list
 
 
 # ---- the checker of links ----

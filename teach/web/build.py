@@ -23,9 +23,7 @@ sys.path[:0] = [str(HERE.parent), str(ROOT / "tests"), str(ROOT)]
 
 import slides
 import student
-from web import formulas, links, pages
-
-TOGGLE = '<summary><span class="toctree-toggle"'  # of the sidebar
+from web import formulas, links, mend, pages
 
 # ---- from the library ----
 
@@ -112,9 +110,7 @@ def run_sphinx(root, source, out):
         template.unlink()
     for page in out.rglob("*.html"):
         words = page.read_text(encoding="utf-8")
-        if TOGGLE in words:  # a button that the theme gives no name, which a screen reader needs
-            named = TOGGLE.replace(">", ' aria-label="Pages below">', 1)
-            page.write_text(words.replace(TOGGLE, named), encoding="utf-8")
+        page.write_text(mend.mended(words), encoding="utf-8")
     return code
 
 
