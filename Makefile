@@ -21,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint lab app page bench gpu export address student slides
+.PHONY: help install demo test lint lab app page bench gpu export address student slides docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ student: $(READY) ## write the students' notebooks, without solutions: runs/stud
 slides: $(READY) ## write the slides of each teaching plan and the handout: runs/slides
 	@$(PY) teach/slides.py runs/slides
 
+docs: $(VENV)/.ready-docs ## build the site, course to reference, and follow its links: runs/site
+	@$(PY) teach/web/build.py runs/site
+
 address: $(READY) ## write links and Colab cells as settings.ini has them; a move: USER=x REPO=y TAG=z
 	@$(PY) tests/address.py $(if $(filter command line,$(origin USER)),--user $(USER)) \
 	  $(if $(REPO),--repo $(REPO)) $(if $(TAG),--tag $(TAG))
@@ -75,6 +78,11 @@ $(READY): $(PY) pyproject.toml
 	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(PY) -m pip install $(TORCH)
 	$(PY) -m pip install -e '.[dev]'
+	@touch $@
+
+# What only the site needs goes into the same environment, once.
+$(VENV)/.ready-docs: $(READY)
+	$(PY) -m pip install -e '.[docs]'
 	@touch $@
 
 $(PY):

@@ -77,6 +77,7 @@ SKIPS = {
     "no axe": (lambda: lacks("axe_playwright_python") and not lacks("playwright"), 1),
     "no Voila": (lambda: lacks("voila") and not lacks("playwright") and not lacks_chromium(), 1),
     "accelerate": (lambda: lacks("accelerate"), 2),
+    "no Sphinx": (lambda: lacks("myst_nb"), 1),
     "pip cannot fetch Colab's packages here": (may_be, 3),
     "the official archive itself is in the cache": (may_be, 1),
     "is not beside this clone": (lambda: not (ROOT.parent / "shared").is_dir(), 15),
