@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['logger', 'find_recipe', 'keepable', 'split_settings', 'make_settings', 'describe_run', 'differences',
            'same_arithmetic', 'open_directory', 'find_steps', 'rank_test_users', 'beginning', 'begins_alike',
-           'shares_beginning', 'train']
+           'shares_beginning', 'open_together', 'train']
 
-# %% ../nbs/library/training.ipynb #cell-003
+# %% ../nbs/library/training.ipynb #2c3a6990
 import json
 import logging
 from collections.abc import Callable
@@ -30,7 +30,7 @@ from .trainer import Journal, Plan, Stopped, Trainer, run_recipe, take_beginning
 
 logger = logging.getLogger(__name__)
 
-# %% ../nbs/library/training.ipynb #cell-006
+# %% ../nbs/library/training.ipynb #21616043
 def find_recipe(
     model: str,  # its name
 ) -> Recipe:
@@ -39,7 +39,7 @@ def find_recipe(
         raise ValueError(f"unknown model {model!r}: choose one of {', '.join(RECIPES)}")
     return RECIPES[model]
 
-# %% ../nbs/library/training.ipynb #cell-008
+# %% ../nbs/library/training.ipynb #b54cd597
 _REGISTRIES = {"schedule": SCHEDULES, "sampler": SAMPLERS, "decoder": DECODERS}
 
 
@@ -60,7 +60,7 @@ def keepable(
     where = f'{setting.upper()}S["mine"]'
     raise ValueError(f"a run keeps its {setting} by name: put the function into {where} first")
 
-# %% ../nbs/library/training.ipynb #cell-011
+# %% ../nbs/library/training.ipynb #b51a0c73
 def split_settings(
     recipe: Recipe,
     chosen: dict,  # settings by name
@@ -86,7 +86,7 @@ def split_settings(
     of_training = {name: value for name, value in chosen.items() if name in training_names}
     return of_model, {**of_training, "loss_weights": weights}
 
-# %% ../nbs/library/training.ipynb #cell-013
+# %% ../nbs/library/training.ipynb #eee05f2b
 def make_settings(
     n_items: int,
     model: str = "adrec",  # a name in RECIPES
@@ -101,7 +101,7 @@ def make_settings(
     of_model, of_training = split_settings(recipe, {**recipe.presets[preset], **overrides})
     return recipe.config(n_items=n_items, **of_model), TrainConfig(**of_training)
 
-# %% ../nbs/library/training.ipynb #cell-016
+# %% ../nbs/library/training.ipynb #bd99fbe7
 def describe_run(
     plan: Plan,
     model: str,
@@ -136,7 +136,7 @@ def differences(
     changed = {name: value for name, value in here.items() if there.get(name) != value}
     return [f"{name}={there.get(name)!r} there, {value!r} here" for name, value in changed.items()]
 
-# %% ../nbs/library/training.ipynb #cell-017
+# %% ../nbs/library/training.ipynb #95cbb70a
 def same_arithmetic(
     dir: Path,  # the run directory, perhaps of a run in progress
     cfg: TrainConfig,
@@ -173,7 +173,7 @@ def open_directory(
         remedy = f"give the same settings, or {another}"
         raise ValueError(f"{dir} holds another run ({'; '.join(changed)}): {remedy}")
 
-# %% ../nbs/library/training.ipynb #cell-019
+# %% ../nbs/library/training.ipynb #baf334c3
 def find_steps(
     model: torch.nn.Module,  # one that denoises
     ds: SequenceDataset,
@@ -212,7 +212,7 @@ def rank_test_users(
         results[name] = {key: [value, *metrics.interval(key)] for key, value in metrics.items()}
     write_whole(run.dir / "results.json", json.dumps(results, indent=1).encode())
 
-# %% ../nbs/library/training.ipynb #cell-022
+# %% ../nbs/library/training.ipynb #be173002
 _LATER = {"max_epochs", "pretrain_epochs", "align_epochs", "loss_weights"}  # looked at by hand
 
 
@@ -257,7 +257,32 @@ def shares_beginning(
     plan = Plan(find_recipe(model), config, cfg, seed, ds, donor.device)
     return begins_alike(donor, describe_run(plan, model, preset, None))
 
-# %% ../nbs/library/training.ipynb #cell-023
+# %% ../nbs/library/training.ipynb #84899ac9
+def open_together(
+    world: World,
+    dir: Path,  # of the first process
+    described: dict,  # as from `describe_run`, by this process
+    ds: SequenceDataset,
+    device: torch.device,
+    resume: bool,
+) -> tuple[Run, bool]:
+    "The run, and whether it is finished. ValueError where this process has other data or settings."
+    found = None
+    if world.rank == 0:
+        open_directory(dir, described, resume)
+        items = {"ids": ds.item_ids, "names": ds.item_names, "labels": ds.item_labels}
+        write_whole(dir / "items.json", json.dumps(items).encode())
+        run = Run(dir, device)
+        found = run.config, run.finished
+    config, finished = world.share(found)
+    changed = differences(config, described)
+    if changed:
+        what = f"process {world.rank} was given another training than the first"
+        remedy = "start all with the same command, data and version"
+        raise ValueError(f"{what} ({'; '.join(changed)}): {remedy}")
+    return Run(dir, device, config), finished
+
+# %% ../nbs/library/training.ipynb #6ac9837e
 def train(
     ds: SequenceDataset,
     model: str = "adrec",  # a name in RECIPES
@@ -274,31 +299,26 @@ def train(
     "Train all stages, keep the best states, test. ValueError for bad settings or a used directory."
     recipe, device, dir = find_recipe(model), pick_device(device), Path(run_dir)
     config, cfg = make_settings(ds.n_items, model, preset, **overrides)
-    cfg = same_arithmetic(dir, cfg, device)
-    plan = Plan(recipe, config, cfg, seed, ds, device, on_validation)
-    world = World(device)
-    first = world.rank == 0
-    described = describe_run(plan, model, preset, source)
-    donor = Run(begin_with, device) if begin_with is not None else None
-    if donor is not None and not begins_alike(donor, described):
-        remedy = "give a run with the same data, seed and settings of its first model, all trained"
-        raise ValueError(f"begin_with={str(begin_with)!r} began otherwise: {remedy}")
-    if first:
-        open_directory(dir, described, resume)
-        items = {"ids": ds.item_ids, "names": ds.item_names, "labels": ds.item_labels}
-        write_whole(dir / "items.json", json.dumps(items).encode())
-    world.any(False, device)  # the others wait until the directory is there
-    run = Run(dir, device)
-    if run.finished:
-        return run
-    trainer = Trainer(plan, Journal(dir, writes=first), world)
-    if donor is not None:
-        take_beginning(trainer, donor)
-    try:
-        run_recipe(trainer)
-    except Stopped:
-        return run
+    with World(device) as world:
+        first = world.rank == 0
+        precision = world.share(first and same_arithmetic(dir, cfg, device).precision)
+        cfg = replace(cfg, precision=precision)
+        plan = Plan(recipe, config, cfg, seed, ds, device, on_validation)
+        described = describe_run(plan, model, preset, source)
+        donor = Run(begin_with, device) if first and begin_with is not None else None
+        if donor is not None and not begins_alike(donor, described):
+            remedy = "give a run with the same data, seed and settings of its first model"
+            raise ValueError(f"begin_with={str(begin_with)!r} began otherwise: {remedy}, all trained")
+        run, finished = open_together(world, dir, described, ds, device, resume)
+        if finished:
+            return run
+        trainer = Trainer(plan, Journal(dir, writes=first), world)
+        if donor is not None:
+            take_beginning(trainer, donor)
+        try:
+            run_recipe(trainer)
+        except Stopped:
+            return run
     if first:
         rank_test_users(run, ds)
-    world.leave()
     return run
