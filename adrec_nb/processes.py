@@ -8,6 +8,7 @@ __all__ = ['ALONE', 'PRECISIONS', 'pick_device', 'in_plain_words', 'seconds_to_w
 
 # %% ../nbs/library/processes.ipynb #ed2b5e93
 import os
+import re
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -42,6 +43,8 @@ def pick_device(
 # %% ../nbs/library/processes.ipynb #0fb3539e
 _START = 300  # seconds in which every process has to come: its data may have to be read first
 _REMEDY = "go on from the last saved state with resume=True (--resume), on any number of processes"
+_ASSEMBLE = "start all of them with the address of the first machine, and name the interface that "
+_ASSEMBLE += "leads there in GLOO_SOCKET_IFNAME or, with GPUs, NCCL_SOCKET_IFNAME"
 
 
 @contextmanager
@@ -52,9 +55,9 @@ def in_plain_words(
     try:
         yield
     except RuntimeError as error:
-        reason = (str(error).splitlines() or ["no reason given"])[0]
-        lost = "another process of this training stopped or cannot be reached, so this one stops too"
-        raise LostProcess(f"{lost} ({reason}); {remedy}") from error
+        reason = re.sub(r"\[\S+:\d+\] ", "", str(error)).split("\n")[0].split(". ")[0]
+        lost = f"another process of this training stopped or cannot be reached ({reason})"
+        raise LostProcess(f"{lost}, so this one stops too; {remedy}") from error
 
 
 def seconds_to_wait() -> float:
@@ -85,7 +88,7 @@ def join_others(
         torch.cuda.set_device(device)  # nccl wants one GPU a process
         # An exception for a lost process instead of the watchdog's end of this one.
         os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
-    with in_plain_words("start the same command everywhere, with the same address of the first"):
+    with in_plain_words(_ASSEMBLE):
         dist.init_process_group(backend, timeout=timedelta(seconds=_START))
         return dist.new_group(timeout=at_work)
 

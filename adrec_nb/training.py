@@ -307,8 +307,9 @@ def train(
         described = describe_run(plan, model, preset, source)
         donor = Run(begin_with, device) if first and begin_with is not None else None
         if donor is not None and not begins_alike(donor, described):
+            began = f"begin_with={str(begin_with)!r} began otherwise"
             remedy = "give a run with the same data, seed and settings of its first model"
-            raise ValueError(f"begin_with={str(begin_with)!r} began otherwise: {remedy}, all trained")
+            raise ValueError(f"{began}: {remedy}, all trained")
         run, finished = open_together(world, dir, described, ds, device, resume)
         if finished:
             return run

@@ -205,7 +205,7 @@ def test_launched_by_accelerate(tmp_path):
         sys.executable,
         "-m",
         "accelerate.commands.launch",
-        "--cpu",
+        "--multi_gpu",
         "--num_processes",
         "2",
         "--num_machines",
@@ -216,6 +216,8 @@ def test_launched_by_accelerate(tmp_path):
         "no",
         "--main_process_port",
         free_port(),
+        "--tee",  # says who says what
+        "3",
         "-m",
         "adrec_nb.cli",
         "train",
@@ -230,6 +232,7 @@ def test_launched_by_accelerate(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "[default0]:" in done.stderr and "[default1]:" in done.stderr
     assert (tmp_path / "run" / "results.json").exists()
     assert not [path for path in (tmp_path / "run").rglob(".*")]
 
