@@ -34,7 +34,7 @@ from .feed import TrainingData
 from .processes import ALONE, Precision, World, add_up_gradients
 from .randomness import deterministic, drop_from, epoch_seed, weights_from
 from .runs import Run, load_run, weights_file
-from .optimisation import EarlyStopping, TrainConfig, cosine_lr
+from .optimisation import Adam, EarlyStopping, TrainConfig, cosine_lr
 from .stages import Recipe, Stage, freeze, loss_weights, take_over
 
 logger = logging.getLogger(__name__)
@@ -220,7 +220,7 @@ class Trainer:
                 take_over(self.model, part, load_run(self.journal.dir, plan.device).models[earlier])
         self.world.spread(self.model)
         how = dict(lr=plan.cfg.lr, weight_decay=plan.cfg.weight_decay)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), **how, fused=True)
+        self.optimiser = Adam(self.model.parameters(), **how, fused=True)
         self.average = averaged(self.model, plan.cfg.average)
         self.stopping = EarlyStopping(plan.cfg.patience)
 
