@@ -6,12 +6,12 @@
 __all__ = ['Dropout', 'KVCache', 'attend', 'Attention', 'remember_only', 'Block', 'CausalTransformer', 'attention_mask',
            'sink_mask']
 
-# %% ../nbs/library/attention.ipynb #cell-004
+# %% ../nbs/library/attention.ipynb #9c1744d4
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-# %% ../nbs/library/attention.ipynb #cell-007
+# %% ../nbs/library/attention.ipynb #f217d631
 class Dropout(nn.Module):
     "Dropout (Srivastava et al. 2014) with a fast mask on the CPU, where p is rounded to 1/65536."
 
@@ -39,10 +39,10 @@ class Dropout(nn.Module):
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
         draws.random_(-(2**63), None, generator=self.generator)
         bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        kept = bits >= dropped - 2**15
-        return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
+        kept = torch.ge(bits, dropped - 2**15, out=torch.empty_like(x))  # 0 or 1, in one pass
+        return x * kept.mul_(2**16 / (2**16 - dropped))
 
-# %% ../nbs/library/attention.ipynb #cell-017
+# %% ../nbs/library/attention.ipynb #2e56c1a2
 class KVCache:
     "Keys and values of a history for one block, and one free slot for the token being denoised."
 
@@ -66,7 +66,7 @@ class KVCache:
         self.v[:, :, -1:] = v
         return self.k, self.v
 
-# %% ../nbs/library/attention.ipynb #cell-021
+# %% ../nbs/library/attention.ipynb #31f975ee
 def attend(
     q: torch.Tensor,  # (B, H, L, d)
     k: torch.Tensor,  # (B, H, K, d)
@@ -95,7 +95,7 @@ def _attend(q, k, v, mask, drop):
         logits = logits + mask
     return drop(logits.softmax(-1)) @ v
 
-# %% ../nbs/library/attention.ipynb #cell-029
+# %% ../nbs/library/attention.ipynb #5a7598e7
 def _split(
     x: torch.Tensor,  # (B, L, parts D)
     parts: int,
@@ -104,7 +104,7 @@ def _split(
     "Questions, keys, values: head by head."
     return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4)
 
-# %% ../nbs/library/attention.ipynb #cell-033
+# %% ../nbs/library/attention.ipynb #67dc334a
 class Attention(nn.Module):
     "Multi-head self-attention, biases, xavier-normal weights, dropout on the attention weights."
 
@@ -137,7 +137,7 @@ class Attention(nn.Module):
         mixed = attend(q, k, v, mask, self.drop).to(v.dtype)  # (B, H, L, d)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
-# %% ../nbs/library/attention.ipynb #cell-039
+# %% ../nbs/library/attention.ipynb #70133f4c
 def remember_only(
     attention: Attention,
     x: torch.Tensor,  # (B, n, D)
@@ -148,7 +148,7 @@ def remember_only(
     both = F.linear(x, attention.qkv.weight[dim:], attention.qkv.bias[dim:])  # (B, n, 2D)
     cache.update(*_split(both, 2, attention.heads))
 
-# %% ../nbs/library/attention.ipynb #cell-043
+# %% ../nbs/library/attention.ipynb #5887fedd
 class Block(nn.Module):
     "A post-norm transformer block: attention, feed-forward, each with residual and layer norm."
 
@@ -178,7 +178,7 @@ class Block(nn.Module):
         x = self.norm1(x + self.drop(self.attention(x, mask, cache)))
         return self.norm2(x + self.drop(self.ffn(x)))
 
-# %% ../nbs/library/attention.ipynb #cell-046
+# %% ../nbs/library/attention.ipynb #f93be5f3
 class CausalTransformer(nn.Module):
     "A stack of blocks. It knows nothing of users or padding: the mask says who may look at whom."
 
@@ -209,7 +209,7 @@ class CausalTransformer(nn.Module):
             x = block(x, mask, cache)  # (B, n, D)
         remember_only(self.blocks[-1].attention, x, caches[-1])
 
-# %% ../nbs/library/attention.ipynb #cell-050
+# %% ../nbs/library/attention.ipynb #3e464da3
 def attention_mask(
     segment: torch.Tensor,  # int (R, L): 1, 2, … within a row, 0 where the row is empty
 ) -> torch.Tensor:  # bool (R, 1, L, L)
@@ -218,7 +218,7 @@ def attention_mask(
     same = segment[:, :, None] == segment[:, None, :]  # (R, L, L)
     return same.tril()[:, None]
 
-# %% ../nbs/library/attention.ipynb #cell-054
+# %% ../nbs/library/attention.ipynb #db7e7259
 def sink_mask(
     segment: torch.Tensor,  # int (R, L), as for `attention_mask`
     n_pads: torch.Tensor,  # int (R, L): L - n of the history that a token belongs to

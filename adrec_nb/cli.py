@@ -59,7 +59,8 @@ COMMANDS = {
     "lab": (lab_command, lab_arguments, "server"),
 }
 _ABOUT = "Learn, inspect and use diffusion-based sequential recommendation from a terminal."
-_CODES = "Exit codes: 0 done; 2 bad input or usage; 130 interrupted, with the last good state kept."
+_CODES = "Exit codes: 0 done; 2 bad input or usage; 3 another process of a training was lost; "
+_CODES += "130 interrupted. In the last two the last good state is kept."
 
 
 def make_parser() -> Parser:
@@ -111,10 +112,11 @@ def explain(
             return None
         return f"{error.filename}: {error.strerror}. Check the path and its permissions"
     if not isinstance(error, UsageError):  # which needs no library
-        from adrec_nb.common import DataError
+        from adrec_nb.common import DataError, LostProcess
 
+        told = isinstance(error, DataError | LostProcess)
         may_be = isinstance(error, ValueError | FloatingPointError)
-        if not isinstance(error, DataError) and not (may_be and raised_on_purpose(error)):
+        if not told and not (may_be and raised_on_purpose(error)):
             return None
     return re.sub(r"\s*[\r\n]+\s*", " ", str(error))
 
@@ -205,7 +207,8 @@ def carry_out(
 def main(
     words: list | None = None,  # of the command; None: those the program was started with
 ) -> int:
-    "`adrec-nb`; exit code 0: done, 2: bad input, 130: interrupted. Bugs keep their traceback."
+    """`adrec-nb`; exit code 0: done, 2: bad input, 3: another process was lost, 130: interrupted.
+    Bugs keep their traceback."""
     words = sys.argv[1:] if words is None else list(words)
     try:
         with on_signals(stop):
@@ -223,7 +226,7 @@ def main(
         if line is None:
             raise
         print(f"adrec-nb: {line}", file=sys.stderr)
-        return 2
+        return getattr(error, "exit_code", 2)
 
 # %% ../nbs/library/cli.ipynb #390b0b3c
 if __name__ == "__main__" and __package__:

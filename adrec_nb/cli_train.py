@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['recipes', 'find_recipe', 'setting_kinds', 'train_arguments', 'train_command', 'bench_arguments', 'bench_command']
 
-# %% ../nbs/library/cli_train.ipynb #cell-003
+# %% ../nbs/library/cli_train.ipynb #0542bda8
 from dataclasses import fields
 from typing import get_type_hints
 
 from .cli_data import read_argument, read_values
 from .cli_parse import UsageError, as_columns, filled, pair, parse_settings, whole
 
-# %% ../nbs/library/cli_train.ipynb #cell-006
+# %% ../nbs/library/cli_train.ipynb #1dbce874
 def recipes() -> dict:
     "All models that can be trained, by name."
     from adrec_nb.runs import RECIPES  # the module that imports them all
@@ -29,7 +29,7 @@ def find_recipe(
         raise UsageError(f"--model {model}: no known model. These exist: {', '.join(known)}")
     return known[model]
 
-# %% ../nbs/library/cli_train.ipynb #cell-009
+# %% ../nbs/library/cli_train.ipynb #5f42fc90
 def setting_kinds(
     model: str,  # a name
 ) -> dict:
@@ -44,7 +44,7 @@ def setting_kinds(
     kinds |= {f"{name}_weight": float for name in LOSSES}
     return {name: kind for name, kind in kinds.items() if name not in ("n_items", "loss_weights")}
 
-# %% ../nbs/library/cli_train.ipynb #cell-014
+# %% ../nbs/library/cli_train.ipynb #308839f9
 def train_arguments(parser):
     "Add the arguments of `train`."
     data = "a known data set, or a log of events"
@@ -69,7 +69,7 @@ def train_arguments(parser):
 
     parser.before_help = complete
 
-# %% ../nbs/library/cli_train.ipynb #cell-017
+# %% ../nbs/library/cli_train.ipynb #3ba20676
 def _results_text(run) -> str:
     "Test metrics of a finished run."
     models = run.results
@@ -80,7 +80,7 @@ def _results_text(run) -> str:
     title = f"{run.dir}: {run.config['data']['name']}, test users, seen items kept"
     return f"{title}, % with 95 % bootstrap intervals\n{as_columns(rows)}"
 
-# %% ../nbs/library/cli_train.ipynb #cell-020
+# %% ../nbs/library/cli_train.ipynb #f77c1c61
 def train_command(
     args,  # as above
 ) -> tuple:
@@ -96,7 +96,7 @@ def train_command(
     how = {"run_dir": args.out, "preset": args.preset, "seed": args.seed, "device": device}
     run = train(ds, args.model, resume=args.resume, source=source, **how, **settings)
     test = {}
-    if not run.finished:  # the first process of several is still at the test
+    if not run.finished:  # of several processes the first has the run, and tests it
         return {"run": str(run.dir), "test": test}, f"{run.dir}: trained"
     for model, metrics in run.results.items():
         parts = ("value", "low", "high")
@@ -104,7 +104,7 @@ def train_command(
     facts = {"run": str(run.dir), "data": ds.name, "model": args.model, "seed": args.seed}
     return facts | {"test": test}, _results_text(run)
 
-# %% ../nbs/library/cli_train.ipynb #cell-029
+# %% ../nbs/library/cli_train.ipynb #c381f402
 def bench_arguments(parser):
     "Add the arguments of `bench`."
     names = ["adrec", "diffurec", "dreamrec", "preferdiff"]
@@ -124,7 +124,7 @@ def bench_arguments(parser):
     parser.add_argument("--device", default="auto", help=device)
     read_argument(parser)
 
-# %% ../nbs/library/cli_train.ipynb #cell-032
+# %% ../nbs/library/cli_train.ipynb #f92fa615
 def bench_command(
     args,  # as above
 ) -> tuple:

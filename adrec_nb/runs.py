@@ -6,7 +6,7 @@
 __all__ = ['read_part', 'upgrade', 'parse_config', 'parse_items', 'parse_results', 'parse_history', 'parse_spectra',
            'weights_file', 'build_model', 'Models', 'load_model', 'Run', 'describe', 'load_run']
 
-# %% ../nbs/library/runs.ipynb #cell-003
+# %% ../nbs/library/runs.ipynb #cb1b2afd
 import io
 import json
 import struct
@@ -29,7 +29,7 @@ from .processes import pick_device
 from .randomness import weights_from
 from .stages import RECIPES, Recipe, TrainConfig
 
-# %% ../nbs/library/runs.ipynb #cell-006
+# %% ../nbs/library/runs.ipynb #034d1e7a
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError, EOFError)
 _DAMAGE += (RuntimeError, SafetensorError, zipfile.BadZipFile, zlib.error, struct.error)
 
@@ -48,7 +48,7 @@ def read_part(
         problem = f"damaged ({type(error).__name__}: {error})"
         raise DataError(problem, path, remedy="train this run again") from None
 
-# %% ../nbs/library/runs.ipynb #cell-009
+# %% ../nbs/library/runs.ipynb #5f9e9072
 def upgrade(
     config: dict,  # of config.json
 ) -> dict:
@@ -77,7 +77,7 @@ def parse_config(content: bytes) -> dict:
     config["training"] = asdict(TrainConfig(**config["training"]))
     return config
 
-# %% ../nbs/library/runs.ipynb #cell-012
+# %% ../nbs/library/runs.ipynb #6602182b
 def parse_items(content: bytes) -> dict:
     "items.json: three lists of one length, or no labels."
     items = json.loads(content)
@@ -113,7 +113,7 @@ def parse_spectra(content: bytes) -> dict:
         found.setdefault((int(stage), int(epoch)), {})[kind] = values
     return found
 
-# %% ../nbs/library/runs.ipynb #cell-017
+# %% ../nbs/library/runs.ipynb #52e7e57a
 def weights_file(
     dir: Path,  # the run directory
     name: str,  # of the model
@@ -133,7 +133,7 @@ def build_model(
     with weights_from(0):
         return first.build(config)
 
-# %% ../nbs/library/runs.ipynb #cell-019
+# %% ../nbs/library/runs.ipynb #188039bf
 class Models(Mapping):
     "The models of a run by name, each at its best validation; loaded when first asked for."
 
@@ -156,7 +156,7 @@ class Models(Mapping):
             self.loaded[name] = load_model(self.run, name)
         return self.loaded[name]
 
-# %% ../nbs/library/runs.ipynb #cell-021
+# %% ../nbs/library/runs.ipynb #67033d51
 def load_model(run, name: str) -> torch.nn.Module:
     "A model of a run. DataError where its weights are missing, damaged or of another shape."
     file = weights_file(run.dir, name, run.recipe)
@@ -173,7 +173,7 @@ def load_model(run, name: str) -> torch.nn.Module:
         model.fewest_steps = read_part(steps, lambda content: int(json.loads(content)["steps"]))
     return model.to(run.device).eval()
 
-# %% ../nbs/library/runs.ipynb #cell-023
+# %% ../nbs/library/runs.ipynb #75b59525
 class Run:
     "A training run on disk."
 
@@ -181,10 +181,11 @@ class Run:
         self,
         dir: Path | str,  # the run directory
         device: torch.device | str = "cpu",  # where its models are loaded
+        config: dict | None = None,  # None: what config.json says
     ):
         "DataError where config.json is missing or damaged."
         self.dir, self.device = Path(dir), torch.device(device)
-        self.config = read_part(self.dir / "config.json", parse_config)
+        self.config = config or read_part(self.dir / "config.json", parse_config)
         self.recipe = RECIPES[self.config["kind"]]
         self.models = Models(self)
 
@@ -231,7 +232,7 @@ class Run:
     def __repr__(self):
         return f"Run({describe(self)})"
 
-# %% ../nbs/library/runs.ipynb #cell-024
+# %% ../nbs/library/runs.ipynb #98a46fe0
 def describe(run: Run) -> str:
     "A run in one line."
     done = "not finished"

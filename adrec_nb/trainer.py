@@ -7,7 +7,7 @@ __all__ = ['logger', 'AT_ONCE', 'pieces_of', 'train_step', 'mean_losses', 'train
            'Stopped', 'Trainer', 'own_dropout', 'averaged', 'weights_of', 'snapshot', 'restore', 'take_beginning',
            'advise', 'ask_to_go_on', 'run_stage', 'run_recipe']
 
-# %% ../nbs/library/trainer.ipynb #cell-003
+# %% ../nbs/library/trainer.ipynb #cb6092c0
 import io
 import json
 import logging
@@ -34,12 +34,12 @@ from .feed import TrainingData
 from .processes import ALONE, Precision, World, add_up_gradients
 from .randomness import deterministic, drop_from, epoch_seed, weights_from
 from .runs import Run, load_run, weights_file
-from .optimisation import EarlyStopping, TrainConfig, cosine_lr
+from .optimisation import Adam, EarlyStopping, TrainConfig, cosine_lr
 from .stages import Recipe, Stage, freeze, loss_weights, take_over
 
 logger = logging.getLogger(__name__)
 
-# %% ../nbs/library/trainer.ipynb #cell-006
+# %% ../nbs/library/trainer.ipynb #d31dec97
 AT_ONCE = 2_500  # places of a batch that go forward and backward together on a CPU
 
 
@@ -74,7 +74,7 @@ def train_step(
         sums += torch.stack([losses[name].detach() for name in weights])
     return sums
 
-# %% ../nbs/library/trainer.ipynb #cell-009
+# %% ../nbs/library/trainer.ipynb #dfb7dd84
 def mean_losses(
     sums: np.ndarray,  # (steps, losses), each the mean over its batch
     weights: Mapping[str, float],
@@ -91,7 +91,7 @@ def mean_losses(
     means = users @ np.column_stack([loss, sums]) / users.sum()
     return dict(zip(("loss", *weights), means.tolist(), strict=True))
 
-# %% ../nbs/library/trainer.ipynb #cell-011
+# %% ../nbs/library/trainer.ipynb #ebd74046
 def train_epoch(
     model: torch.nn.Module,
     data: TrainingData,
@@ -118,7 +118,7 @@ def train_epoch(
     users = np.minimum(batch_size, len(order) - batch_size * np.arange(len(found)))
     return mean_losses(found, weights, users, optimiser.param_groups[0]["lr"])
 
-# %% ../nbs/library/trainer.ipynb #cell-022
+# %% ../nbs/library/trainer.ipynb #0e308bf0
 @dataclass
 class Journal:
     "What a training has noted so far, and where it keeps that."
@@ -149,7 +149,7 @@ class Journal:
         if self.writes:
             write_whole(self.dir / name, content)
 
-# %% ../nbs/library/trainer.ipynb #cell-023
+# %% ../nbs/library/trainer.ipynb #53df1569
 def spectrum_of(
     journal: Journal,
     stage: int,
@@ -159,7 +159,7 @@ def spectrum_of(
     keys = {kind: f"{stage}_{epoch}_{kind}" for kind in KINDS}
     return {kind: journal.spectra[key] for kind, key in keys.items() if key in journal.spectra}
 
-# %% ../nbs/library/trainer.ipynb #cell-026
+# %% ../nbs/library/trainer.ipynb #63b61cf6
 @dataclass(frozen=True)
 class Plan:
     "What is to be trained, how and where: all that does not change on the way."
@@ -172,7 +172,7 @@ class Plan:
     device: torch.device
     on_validation: Callable | None = None  # gets each row with "spectrum"; False stops
 
-# %% ../nbs/library/trainer.ipynb #cell-027
+# %% ../nbs/library/trainer.ipynb #73309084
 class Stopped(Exception):
     "The caller's `on_validation` asked for the end."
 
@@ -216,10 +216,11 @@ class Trainer:
             self.model = first.build(plan.config)
         self.model.to(plan.device)
         for earlier, part in first.takes:
-            if earlier in self.phases:
+            if earlier in self.phases and self.world.rank == 0:  # who has the run directory
                 take_over(self.model, part, load_run(self.journal.dir, plan.device).models[earlier])
+        self.world.spread(self.model)
         how = dict(lr=plan.cfg.lr, weight_decay=plan.cfg.weight_decay)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), **how, fused=True)
+        self.optimiser = Adam(self.model.parameters(), **how, fused=True)
         self.average = averaged(self.model, plan.cfg.average)
         self.stopping = EarlyStopping(plan.cfg.patience)
 
@@ -260,7 +261,7 @@ class Trainer:
         self.journal.note_row({**row, **losses, "valid": dict(metrics), "best": best})
         return metrics
 
-# %% ../nbs/library/trainer.ipynb #cell-029
+# %% ../nbs/library/trainer.ipynb #749b445a
 @contextmanager
 def own_dropout(
     model: torch.nn.Module,
@@ -292,7 +293,7 @@ def weights_of(model: torch.nn.Module) -> bytes:
     state = {name: part.detach().contiguous().cpu() for name, part in model.state_dict().items()}
     return weights_as_bytes(state)
 
-# %% ../nbs/library/trainer.ipynb #cell-032
+# %% ../nbs/library/trainer.ipynb #49d1e2e3
 def snapshot(trainer: Trainer) -> dict:
     "What a resume needs."
     spectra = {key: torch.from_numpy(s.copy()) for key, s in trainer.journal.spectra.items()}
@@ -324,7 +325,7 @@ def restore(trainer: Trainer, state: dict):
     if state["scaler"]:  # empty where none was needed
         trainer.precision.scaler.load_state_dict(state["scaler"])
 
-# %% ../nbs/library/trainer.ipynb #cell-035
+# %% ../nbs/library/trainer.ipynb #fa0c2504
 def take_beginning(
     trainer: Trainer,  # that has not begun
     donor: Run,  # in which the first model is ready
@@ -343,7 +344,7 @@ def take_beginning(
             trainer.journal.note_row(row)
     trainer.phase = 1
 
-# %% ../nbs/library/trainer.ipynb #cell-036
+# %% ../nbs/library/trainer.ipynb #52ab1db8
 _SAVE_SECONDS = 30
 _SHOWN = ("HR@20", "NDCG@20")
 
@@ -366,7 +367,7 @@ def ask_to_go_on(trainer: Trainer):
     if trainer.world.any(asked, plan.device):
         raise Stopped
 
-# %% ../nbs/library/trainer.ipynb #cell-037
+# %% ../nbs/library/trainer.ipynb #08f0b536
 def run_stage(trainer: Trainer, stage: Stage):
     "Epochs, validations and saves until the stage is over."
     plan, last, saved, shown = trainer.plan, stage.epochs(trainer.plan.cfg), time.monotonic(), {}
@@ -395,11 +396,12 @@ def run_stage(trainer: Trainer, stage: Stage):
         if trainer.epoch < last:
             bar.set_description(f"{title}: stopped early")
 
-# %% ../nbs/library/trainer.ipynb #cell-038
+# %% ../nbs/library/trainer.ipynb #a17b7f08
 def run_recipe(trainer: Trainer):
     "From where it is, or from the newest state, to the end. Stopped where the caller asks for it."
     plan, world = trainer.plan, trainer.world
-    state = newest_state(trainer.journal.dir / "last", plan.device)
+    kept = newest_state(trainer.journal.dir / "last") if world.rank == 0 else None
+    state, trainer.phase = world.share((kept, trainer.phase))
     begun = state["phase"] if state else trainer.phase + 1
     with deterministic(plan.cfg.deterministic):
         for phase in range(begun, len(trainer.phases) + 1):
@@ -411,4 +413,3 @@ def run_recipe(trainer: Trainer):
                     trainer.journal.note_spectra(trainer.model, trainer.number, 0)
             for stage in trainer.phases[trainer.name]:
                 run_stage(trainer, stage)
-            world.any(False, plan.device)  # the phase's weights are written

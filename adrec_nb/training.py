@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['logger', 'find_recipe', 'keepable', 'split_settings', 'make_settings', 'describe_run', 'differences',
            'same_arithmetic', 'open_directory', 'find_steps', 'rank_test_users', 'beginning', 'begins_alike',
-           'shares_beginning', 'train']
+           'shares_beginning', 'open_together', 'train']
 
 # %% ../nbs/library/training.ipynb #2c3a6990
 import json
@@ -257,7 +257,32 @@ def shares_beginning(
     plan = Plan(find_recipe(model), config, cfg, seed, ds, donor.device)
     return begins_alike(donor, describe_run(plan, model, preset, None))
 
-# %% ../nbs/library/training.ipynb #ba745a53
+# %% ../nbs/library/training.ipynb #84899ac9
+def open_together(
+    world: World,
+    dir: Path,  # of the first process
+    described: dict,  # as from `describe_run`, by this process
+    ds: SequenceDataset,
+    device: torch.device,
+    resume: bool,
+) -> tuple[Run, bool]:
+    "The run, and whether it is finished. ValueError where this process has other data or settings."
+    found = None
+    if world.rank == 0:
+        open_directory(dir, described, resume)
+        items = {"ids": ds.item_ids, "names": ds.item_names, "labels": ds.item_labels}
+        write_whole(dir / "items.json", json.dumps(items).encode())
+        run = Run(dir, device)
+        found = run.config, run.finished
+    config, finished = world.share(found)
+    changed = differences(config, described)
+    if changed:
+        what = f"process {world.rank} was given another training than the first"
+        remedy = "start all with the same command, data and version"
+        raise ValueError(f"{what} ({'; '.join(changed)}): {remedy}")
+    return Run(dir, device, config), finished
+
+# %% ../nbs/library/training.ipynb #6ac9837e
 def train(
     ds: SequenceDataset,
     model: str = "adrec",  # a name in RECIPES
@@ -274,33 +299,27 @@ def train(
     "Train all stages, keep the best states, test. ValueError for bad settings or a used directory."
     recipe, device, dir = find_recipe(model), pick_device(device), Path(run_dir)
     config, cfg = make_settings(ds.n_items, model, preset, **overrides)
-    cfg = same_arithmetic(dir, cfg, device)
-    plan = Plan(recipe, config, cfg, seed, ds, device, on_validation)
-    world = World(device)
-    first = world.rank == 0
-    described = describe_run(plan, model, preset, source)
-    donor = Run(begin_with, device) if begin_with is not None else None
-    if donor is not None and not begins_alike(donor, described):
-        remedy = "give a run with the same data, seed and settings of its first model, all trained"
-        raise ValueError(f"begin_with={str(begin_with)!r} began otherwise: {remedy}")
-    if first:
-        open_directory(dir, described, resume)
-        items = {"ids": ds.item_ids, "names": ds.item_names, "labels": ds.item_labels}
-        write_whole(dir / "items.json", json.dumps(items).encode())
-    world.any(False, device)  # the others wait until the directory is there
-    run = Run(dir, device)
-    if run.finished:
-        world.leave()
-        return run
-    trainer = Trainer(plan, Journal(dir, writes=first), world)
-    if donor is not None:
-        take_beginning(trainer, donor)
-    try:
-        run_recipe(trainer)
-    except Stopped:
-        world.leave()
-        return run
+    with World(device) as world:
+        first = world.rank == 0
+        precision = world.share(first and same_arithmetic(dir, cfg, device).precision)
+        cfg = replace(cfg, precision=precision)
+        plan = Plan(recipe, config, cfg, seed, ds, device, on_validation)
+        described = describe_run(plan, model, preset, source)
+        donor = Run(begin_with, device) if first and begin_with is not None else None
+        if donor is not None and not begins_alike(donor, described):
+            began = f"begin_with={str(begin_with)!r} began otherwise"
+            remedy = "give a run with the same data, seed and settings of its first model"
+            raise ValueError(f"{began}: {remedy}, all trained")
+        run, finished = open_together(world, dir, described, ds, device, resume)
+        if finished:
+            return run
+        trainer = Trainer(plan, Journal(dir, writes=first), world)
+        if donor is not None:
+            take_beginning(trainer, donor)
+        try:
+            run_recipe(trainer)
+        except Stopped:
+            return run
     if first:
         rank_test_users(run, ds)
-    world.leave()
     return run

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from machines import lacks_machines
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,7 +77,8 @@ SKIPS = {
     "no Playwright": (lambda: lacks("playwright") and not lacks_chromium(), 2),
     "no axe": (lambda: lacks("axe_playwright_python") and not lacks("playwright"), 1),
     "no Voila": (lambda: lacks("voila") and not lacks("playwright") and not lacks_chromium(), 1),
-    "accelerate": (lambda: lacks("accelerate"), 2),
+    "accelerate": (lambda: lacks("accelerate"), 3),
+    "no network namespaces": (lambda: lacks_machines() and not lacks("accelerate"), 1),
     "no Sphinx": (lambda: lacks("myst_nb"), 1),
     "pip cannot fetch Colab's packages here": (may_be, 3),
     "the official archive itself is in the cache": (may_be, 1),

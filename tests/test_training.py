@@ -208,7 +208,7 @@ def test_launched_by_accelerate(tmp_path):
         sys.executable,
         "-m",
         "accelerate.commands.launch",
-        "--cpu",
+        "--multi_gpu",
         "--num_processes",
         "2",
         "--num_machines",
@@ -219,6 +219,8 @@ def test_launched_by_accelerate(tmp_path):
         "no",
         "--main_process_port",
         free_port(),
+        "--tee",  # says who says what
+        "3",
         "-m",
         "adrec_nb.cli",
         "train",
@@ -233,6 +235,7 @@ def test_launched_by_accelerate(tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "[default0]:" in done.stderr and "[default1]:" in done.stderr
     assert (tmp_path / "run" / "results.json").exists()
     assert not [path for path in (tmp_path / "run").rglob(".*")]
 
@@ -278,9 +281,9 @@ def test_every_end_parts_from_the_others(monkeypatch, tmp_path):
     class Watched(training.World):
         left = 0
 
-        def leave(self):
+        def __exit__(self, *error):
             Watched.left += 1
-            super().leave()
+            super().__exit__(*error)
 
     monkeypatch.setattr(training, "World", Watched)
     walks = [[(start + step) % 20 + 1 for step in range(8)] for start in range(60)]
