@@ -16,7 +16,7 @@ from .explorers_walk import DenoisingExplorer as DenoisingExplorer
 from .explorers_walk import NoiseExplorer as NoiseExplorer
 from .figures import Figure
 from .frame import Explorer, dropdown, labelled, value_slider
-from .plots_spectra import check_noted, curve_table, plot_choice, run_curves
+from .plots_spectra import check_noted, curve_table, plot_choice, reach, run_curves
 from .plots_spectra import verdict_table
 from .spectra import KINDS
 
@@ -76,7 +76,8 @@ class SpectrumExplorer(Explorer):
         ranks = [f"{one.name}: effective rank {table[one.name][0]}" for one in curves]
         alt = f"Singular values of {len(curves)} item tables, largest first. {'; '.join(ranks)}."
         caption = "Measures, and their range for pure noise of the same shape"
-        how = ("kind", "log_x", "log_y", "noise", "side", "first")
-        figure = plot_choice(curves, starts, **{name: self[name] for name in how})
+        how = {name: self[name] for name in ("kind", "log_x", "log_y", "noise", "side", "first")}
+        within = reach(runs, self["stages"], self["kind"])
+        figure = plot_choice(curves, starts, within=within, **how)
         said = list(zip(verdicts["verdict"], ranks, strict=True))
         return figure, alt, [(table, caption), (verdicts, "Verdicts and why")], said

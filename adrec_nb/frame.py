@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from .figures import Figure, check_alt, table_html
+from .figures import Figure, check_alt, draw_alike, table_html
 from .plots_items import find_titles
 
 logger = logging.getLogger("adrec_nb")
@@ -128,16 +128,20 @@ _NARROWEST = {1: 0, 2: 300, 3: 250, 4: 300}  # panels -> pixels below which they
 def _png(pixels) -> str:  # (height, width, 3)
     "Pixels as the source of an image."
     drawn = BytesIO()
-    Image.fromarray(pixels).save(drawn, format="png", compress_level=3)
+    Image.fromarray(pixels).save(drawn, format="png", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode()}"
 
 
 def _pixels(figure: Figure) -> np.ndarray:  # (height, width, 3)
-    "A figure, drawn as large as a projector shows it."
-    own, pixels = figure.dpi, max(_WIDEST, _PANEL * getattr(figure, "panels", 1))
-    figure.set_dpi(min(160, pixels / figure.get_figwidth()))
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    "A figure, drawn as large as a projector shows it; panels are whole numbers of pixels wide."
+    own, panels, width = figure.dpi, getattr(figure, "panels", 1), figure.get_figwidth()
+    panel = min(round(160 * width / panels), max(_WIDEST // panels, _PANEL))
+    figure.set_dpi(panel * panels / width)
+    if getattr(figure, "alike", False):
+        canvas = draw_alike(figure)
+    else:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
     pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     figure.set_dpi(own)
     return pixels
