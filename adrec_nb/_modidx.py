@@ -1905,4 +1905,9 @@ d = { 'settings': { 'branch': 'main',
                                    'adrec_nb.training.shares_beginning': ('library/training.html#shares_beginning', 'adrec_nb/training.py'),
                                    'adrec_nb.training.split_settings': ('library/training.html#split_settings', 'adrec_nb/training.py'),
                                    'adrec_nb.training.train': ('library/training.html#train', 'adrec_nb/training.py')},
-            'adrec_nb.warm': {}}}
+            'adrec_nb.warm': { 'adrec_nb.warm.get_ready': ('library/warm.html#get_ready', 'adrec_nb/warm.py'),
+                               'adrec_nb.warm.handing_out': ('library/warm.html#handing_out', 'adrec_nb/warm.py'),
+                               'adrec_nb.warm.no_search_for_garbage': ('library/warm.html#no_search_for_garbage', 'adrec_nb/warm.py'),
+                               'adrec_nb.warm.serve_voila': ('library/warm.html#serve_voila', 'adrec_nb/warm.py'),
+                               'adrec_nb.warm.wait_to_be_kernel': ('library/warm.html#wait_to_be_kernel', 'adrec_nb/warm.py'),
+                               'adrec_nb.warm.waiting_kernel': ('library/warm.html#waiting_kernel', 'adrec_nb/warm.py')}}}
