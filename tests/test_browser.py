@@ -266,6 +266,20 @@ def test_denoising(page):
     assert "true next item" in shown(page)[1]
 
 
+def test_an_open_fold_stays_open(page):
+    "Opened and closed by keyboard; a control changes what is in it, and leaves it open."
+    open_tab(page, "Denoising")
+    fold, content = page.locator("details:visible"), page.locator(".adrec-folded:visible")
+    assert (fold.count(), content.count()) == (1, 0)
+    fold.locator("summary").press("Enter")
+    content.wait_for(timeout=WAIT)
+    before = content.inner_text()
+    assert "table" in press(page, "Noise number", "ArrowRight")
+    assert content.is_visible() and content.inner_text() != before
+    fold.locator("summary").press("Enter")
+    content.wait_for(state="hidden", timeout=WAIT)
+
+
 def test_recommender(page):
     "A history typed, added to, taken back and emptied by keyboard."
     open_tab(page, "Recommender")
