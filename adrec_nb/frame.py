@@ -270,6 +270,7 @@ class Explorer(widgets.VBox):
         self.message, self.picture, self.table = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.verdict = widgets.HTML()
         self.figure: Figure | None = None  # the picture, for `figures.save_figure`
+        self.seen = ([], [])  # its tables and verdicts, as from `look`
         self.states, self.bar, self.folds = {}, wrapped([]), {}
         self.below = widgets.VBox([self.table])
         column = widgets.VBox(list(controls.values()))
@@ -317,7 +318,8 @@ class Explorer(widgets.VBox):
             self.figure, alt, tables, *said = self.look()
             picture, table = screen_html(self.figure, alt), tables_html(tables)
             folded = {text: table_html(one, text) for one, text in tables if is_folded(one)}
-            verdict = verdict_html(said[0] if said else [])
+            self.seen = tables, said[0] if said else []
+            verdict = verdict_html(self.seen[1])
         except Exception as error:  # shown to the reader, whatever it is
             log_unexpected(error, type(self).__name__)
             self.message.value = message_html(problem_line(error))

@@ -17,6 +17,7 @@ from chromium import CHROMIUM, FLAGS, sync_api
 from adrec_nb.cli import main
 from adrec_nb.page import page_html, page_runs
 from adrec_nb.plots_walk import with_noise_weight
+from adrec_nb.report import report_html
 from adrec_nb.runs import load_run
 from adrec_nb.synthetic import PlantedWorld, make_log
 from adrec_nb.training import train
@@ -394,6 +395,30 @@ def test_axe_finds_nothing_serious(browser, page):
                 found = axe.Axe().run(tab).response["violations"]
                 grave = [one for one in found if one["impact"] in ("serious", "critical")]
                 assert [(one["id"], one["nodes"][0]["html"]) for one in grave] == [], view
+
+
+# ---- the report ----
+
+
+def test_report(browser, folder, small_runs):
+    "Of any model a view or a line for each explorer; on a phone, in the dark, without the network."
+    reason = "no axe: pip install axe-playwright-python"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason)
+    shown = [small_runs(name) for name in ("unaligned", "plain", "other")]
+    file = folder / "report.html"
+    file.write_text(report_html(shown, lambda run: (FEW, "")), encoding="utf-8")
+    how = dict(viewport={"width": 390, "height": 844}, color_scheme="dark", offline=True)
+    tab = browser.new_page(**how)
+    tab.goto(file.as_uri())
+    for run in shown:
+        views = tab.locator(f"section:has(> h2:text-is('{run.dir.name}'))")
+        lines = [line for line in views.locator("p").all_inner_texts() if "no diffusion" in line]
+        assert len(lines) == 2 * (run.dir.name == "plain")
+        assert views.locator("h3").count() == 5 and views.locator("img").count() >= 4
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.evaluate("[...document.images].every(i => i.alt.length > 10 && i.naturalWidth)")
+    assert axe.Axe().run(tab).response["violations"] == []
+    tab.close()
 
 
 # ---- the command ----
