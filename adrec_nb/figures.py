@@ -80,7 +80,10 @@ def panels_in_a_row(
     fig.panels = panels
     inner = (1 - 0.9 / width) / panels, 1 - 0.85 / height  # of the whole figure
     lefts = [(i + 0.72 / width) / panels for i in range(panels)]
-    return fig, [fig.add_axes((left, 0.5 / height, *inner)) for left in lefts]
+    axes = [fig.add_axes((left, 0.5 / height, *inner)) for left in lefts]
+    for ax in axes:
+        ax.locator_params(nbins=5)  # more ticks take more time than anything else
+    return fig, axes
 
 
 def colour_bar(
@@ -93,6 +96,9 @@ def colour_bar(
     ax.set_position((place.x0, place.y0, 0.83 * place.width, place.height))
     aside = (place.x0 + 0.85 * place.width, place.y0, 0.03 * place.width, place.height)
     bar = ax.figure.colorbar(image, cax=ax.figure.add_axes(aside))
+    bar.ax.minorticks_off()
+    if bar.ax.get_yscale() == "linear":
+        bar.ax.locator_params(axis="y", nbins=5)
     bar.ax.tick_params(labelsize=7)
     bar.set_label(label, fontsize=8)
 
