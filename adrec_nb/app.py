@@ -143,6 +143,7 @@ class RunPages(widgets.VBox):
         self.which = dropdown("Run", list(runs))
         self.title = widgets.ToggleButtons(description="Explorer", options=list(PAGES))
         self.title.style.button_width = "auto"
+        self.title.layout.flex_flow = "row nowrap"
         self.page = widgets.VBox()
         self.which.observe(self.choose, "value")
         self.title.observe(self.turn, "value")

@@ -79,7 +79,8 @@ def app_command(
         page.write_text(json.dumps(app_notebook(args.runs, args.first)), encoding="utf-8")
         print(f"adrec-nb: explorers at {url} (Ctrl-C ends them)", file=sys.stderr, flush=True)
         options = [f"--port={args.port}", "--Voila.ip=127.0.0.1", "--Voila.log_level=WARN"]
-        code = serve(["voila", str(page), *options], args.no_browser)
+        options += ["--VoilaConfiguration.progressive_rendering=True"]  # the page before its cells
+        code = serve(["adrec_nb.warm", str(page), *options], args.no_browser)
     if code:
         problem = f"Voila ended with exit code {code}; its own words are above"
         raise UsageError(f"{problem}. Try another --port")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['logger', 'MARKS', 'LONG', 'problem_line', 'log_unexpected', 'message_html', 'labelled', 'slider', 'value_slider',
-           'dropdown', 'button', 'title_search', 'screen_html', 'verdict_html', 'tables_html', 'wrapped', 'Explorer',
-           'state_button', 'changes']
+           'dropdown', 'button', 'title_search', 'screen_html', 'verdict_html', 'is_folded', 'tables_html', 'wrapped',
+           'fold', 'Explorer', 'state_button', 'changes', 'shown_now']
 
 # %% ../nbs/library/frame.ipynb #61e046b2
 import base64
@@ -16,10 +16,11 @@ from io import BytesIO
 
 import ipywidgets as widgets
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from .figures import Figure, check_alt, table_html
+from .figures import Figure, check_alt, draw_alike, table_html
 from .plots_items import find_titles
 
 logger = logging.getLogger("adrec_nb")
@@ -123,21 +124,26 @@ def title_search(
 # %% ../nbs/library/frame.ipynb #0c4af4ed
 _WIDEST, _PANEL = 1300, 400  # pixels of a picture, and of a panel at least; a page may shrink it
 _NARROWEST = {1: 0, 2: 300, 3: 250, 4: 300}  # panels -> pixels below which they wrap
+_COLUMNS = {1: 1, 2: 2, 3: 3, 4: 2, 5: 3, 6: 3}  # panels -> of them side by side, at most
 
 
 def _png(pixels) -> str:  # (height, width, 3)
     "Pixels as the source of an image."
     drawn = BytesIO()
-    Image.fromarray(pixels).save(drawn, format="png", compress_level=3)
+    Image.fromarray(pixels).save(drawn, format="png", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(drawn.getvalue()).decode()}"
 
 
 def _pixels(figure: Figure) -> np.ndarray:  # (height, width, 3)
-    "A figure, drawn as large as a projector shows it."
-    own, pixels = figure.dpi, max(_WIDEST, _PANEL * getattr(figure, "panels", 1))
-    figure.set_dpi(min(160, pixels / figure.get_figwidth()))
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    "A figure, drawn as large as a projector shows it; panels are whole numbers of pixels wide."
+    own, panels, width = figure.dpi, getattr(figure, "panels", 1), figure.get_figwidth()
+    panel = min(round(160 * width / panels), max(_WIDEST // panels, _PANEL))
+    figure.set_dpi(panel * panels / width)
+    if getattr(figure, "alike", False):
+        canvas = draw_alike(figure)
+    else:
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
     pixels = np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
     figure.set_dpi(own)
     return pixels
@@ -157,9 +163,11 @@ def screen_html(
         words = alt if not i else f"panel {i + 1} of {panels}: {_panel_words(figure.axes[i])}"
         source = _png(np.ascontiguousarray(pixels[:, cuts[i] : cuts[i + 1]]))
         shown.append(f'<img alt="{html.escape(words)}" style="{style}" src="{source}">')
-    least = f"minmax(min(100%,{_NARROWEST.get(panels, 270)}px),1fr)"
+    columns = _COLUMNS.get(panels, 4)
+    rows, least = -(-panels // columns), f"{_NARROWEST.get(panels, 270)}px,{92 // columns}%"
+    least = f"minmax(min(100%,max({least})),1fr)"
     grid = f"display:grid;grid-template-columns:repeat(auto-fit,{least});align-items:start"
-    widest = f"max-width:calc({72 if panels < 4 else 150}vh*{width / height:.2f})"
+    widest = f"max-width:calc(72vh*{columns * width / panels / (rows * height):.2f})"
     return f'<div style="{grid};{widest}">{"".join(shown)}</div>'
 
 
@@ -190,20 +198,25 @@ def verdict_html(
     return f'<div role="status" style="{row}">{"".join(boxes)}</div>' if boxes else ""
 
 
-LONG = 12  # rows of a table, from which it is folded
+LONG = 20  # rows of a table, beyond which it is folded
+
+
+def is_folded(
+    frame: pd.DataFrame,
+) -> bool:
+    "Whether a table is long or wordy."
+    return len(frame) > LONG or "why" in frame
 
 
 def tables_html(
     tables: list,  # (DataFrame, caption)
 ) -> str:
-    "Tables beside each other where there is room; long or wordy ones folded."
+    "Tables beside each other where there is room, without those that are folded."
     parts = []
     for frame, caption in tables:
-        text = table_html(frame, caption)
-        if len(frame) > LONG or "why" in frame:
-            summary = f"<summary>{html.escape(caption)} ({len(frame)} rows)</summary>"
-            text = f"<details>{summary}{text}</details>"
-        parts.append(f'<div style="overflow-x:auto;max-width:100%">{text}</div>')
+        if not is_folded(frame):
+            text = table_html(frame, caption)
+            parts.append(f'<div style="overflow-x:auto;max-width:100%">{text}</div>')
     row = "display:flex;flex-wrap:wrap;gap:4px 32px;align-items:flex-start;line-height:1.25"
     return f'<div style="{row}">{"".join(parts)}</div>' if parts else ""
 
@@ -219,6 +232,30 @@ def wrapped(
     return widgets.Box(children, layout=widgets.Layout(align_items="flex-start", **layout))
 
 # %% ../nbs/library/frame.ipynb #60a69fd9
+_STYLE = """<style>
+.adrec-explorer { container-type: inline-size }
+.adrec-parts { display: flow-root !important; overflow: visible }
+.adrec-tables { display: flow-root !important; max-width: 100% }
+.adrec-folds:not(:has(details[open])) + .adrec-folded { display: none }
+@container (min-width: 760px) {
+  .adrec-controls { float: left; width: max(270px, 29%) }
+  .adrec-shown { float: right; width: calc(99% - max(270px, 29%)) }
+  .adrec-tables { width: max-content }
+}
+</style>"""
+
+
+def fold(
+    caption: str,  # of a table
+) -> tuple[widgets.HTML, widgets.HTML]:
+    "A fold, and what it hides while it is closed."
+    summary = f"<details><summary>{html.escape(caption)}</summary></details>"
+    head, content = widgets.HTML(summary), widgets.HTML()
+    head.add_class("adrec-folds")
+    content.add_class("adrec-folded")
+    return head, content
+
+# %% ../nbs/library/frame.ipynb #4b786cf4
 class Explorer(widgets.VBox):
     "Controls, a message, a picture and a table. Subclasses make `controls` and define `look`."
 
@@ -233,14 +270,17 @@ class Explorer(widgets.VBox):
         self.message, self.picture, self.table = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.verdict = widgets.HTML()
         self.figure: Figure | None = None  # the picture, for `figures.save_figure`
-        self.states, self.bar = {}, wrapped([])
+        self.seen = ([], [])  # its tables and verdicts, as from `look`
+        self.states, self.bar, self.folds = {}, wrapped([]), {}
+        self.below = widgets.VBox([self.table])
         column = widgets.VBox(list(controls.values()))
         shown = widgets.VBox([self.verdict, self.message, self.picture])
-        shown.layout.padding = "0 0 0 8px"
-        ways = ("1 1 260px", "3 1 480px", "1 1 100%")
-        parts = wrapped([column, shown, self.table], ways)
+        parts = widgets.VBox([column, shown, self.below])
         hint = f"<b>What to look for:</b> {html.escape(self.look_for)}" if self.look_for else ""
-        super().__init__([widgets.HTML(hint), self.bar, parts] if hint else [self.bar, parts])
+        super().__init__([widgets.HTML(_STYLE + hint), self.bar, parts])
+        places = {"explorer": self, "parts": parts, "controls": column, "shown": shown}
+        for name, part in {**places, "tables": self.below}.items():
+            part.add_class(f"adrec-{name}")
         self.add_states(states or {})
         for control in (one for one in controls.values() if hasattr(one, "value")):
             control.observe(self.refresh, "value")
@@ -277,13 +317,24 @@ class Explorer(widgets.VBox):
         try:
             self.figure, alt, tables, *said = self.look()
             picture, table = screen_html(self.figure, alt), tables_html(tables)
-            verdict = verdict_html(said[0] if said else [])
+            folded = {text: table_html(one, text) for one, text in tables if is_folded(one)}
+            self.seen = tables, said[0] if said else []
+            verdict = verdict_html(self.seen[1])
         except Exception as error:  # shown to the reader, whatever it is
             log_unexpected(error, type(self).__name__)
             self.message.value = message_html(problem_line(error))
         else:
             self.message.value, self.picture.value, self.table.value = "", picture, table
             self.verdict.value = verdict
+            self.put_away(folded)
+
+    def put_away(self, folded: dict):  # caption -> table as HTML
+        "Fill the folds; one that stays keeps its place, or the browser would make it anew, closed."
+        for caption, text in folded.items():
+            self.folds.setdefault(caption, fold(caption))[1].value = text
+        there = [part for caption in folded for part in self.folds[caption]]
+        if there != list(self.below.children[1:]):
+            self.below.children = (self.table, *there)
 
 
 def state_button(
@@ -296,15 +347,23 @@ def state_button(
     made.layout.width, made.layout.max_width = "auto", "100%"
     return made
 
-# %% ../nbs/library/frame.ipynb #260e5748
+# %% ../nbs/library/frame.ipynb #8784dbfa
 def changes(
     explorer: Explorer,
     **values,  # of controls, by name
 ) -> set[str]:  # of "picture" and "table"
     "What these values change. AssertionError for a complaint, or a picture without words."
-    before = {"picture": explorer.picture.value, "table": explorer.table.value}
+    before = shown_now(explorer)
     for name, value in values.items():
         explorer.controls[name].value = value
     assert not explorer.message.value, explorer.message.value
     assert re.search(r'<img alt="[^"]{10,}', explorer.picture.value), "a picture without words"
-    return {part for part, old in before.items() if getattr(explorer, part).value != old}
+    return {part for part, text in shown_now(explorer).items() if before[part] != text}
+
+
+def shown_now(
+    explorer: Explorer,
+) -> dict[str, str]:  # of "picture" and "table"
+    "What an explorer shows, in its folds, too."
+    texts = "".join(part.value for part in explorer.below.children)
+    return {"picture": explorer.picture.value, "table": texts}

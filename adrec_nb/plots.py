@@ -167,7 +167,7 @@ def plot_live(
         raise ValueError("no validation yet")
     parts = parts_of(history)
     losses = all_losses(history)
-    fig, axes = panels_in_a_row(2 + len(losses), 3.4, 2.2)
+    fig, axes = panels_in_a_row(2 + len(losses), 3.4, 2.6)
     for ax, name in zip(axes, losses, strict=False):
         draw_loss(ax, parts, name)
     draw_metrics(axes[-2], parts, metrics)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHOWN', 'recorded_at', 'Curve', 'curve_of', 'run_curves', 'check_noted', 'plot_curves', 'finish_spectrum',
-           'plot_curve_panels', 'same_axes', 'show_first', 'plot_choice', 'spectral_row', 'noise_range', 'curve_table',
-           'verdict_table']
+           'plot_curve_panels', 'legends_where_new', 'same_axes', 'show_first', 'reach', 'plot_choice', 'spectral_row',
+           'noise_range', 'curve_table', 'verdict_table']
 
 # %% ../nbs/library/plots_spectra.ipynb #b25edfe7
 import functools
@@ -122,6 +122,7 @@ def finish_spectrum(
     title: str,
     log_x: bool = True,
     log_y: bool = True,
+    legend: bool = True,
 ):
     "Scales, words and a legend for a picture of spectra."
     if log_x:
@@ -133,7 +134,8 @@ def finish_spectrum(
     ax.set(xlabel="direction $k$", ylabel="singular value / root mean square")
     ax.set_ylim(bottom=max(ax.get_ylim()[0], LOWEST) if log_y else 0)
     ax.set_title(title, fontsize=10, y=1.0)  # not to be looked for at each drawing
-    ax.legend(fontsize=7, loc="best")
+    if legend:
+        ax.legend(fontsize=7, loc="best")
 
 # %% ../nbs/library/plots_spectra.ipynb #fd179cb4
 def plot_curve_panels(
@@ -143,24 +145,47 @@ def plot_curve_panels(
     log_y: bool = True,
     noise: bool = True,  # draw the noise curve of each shape
     starts: list | None = None,  # of Curve: one a panel, dotted
+    within: tuple = (),  # values for which the axes leave room as well
 ) -> Figure:
     "Spectra side by side, on the same axes."
-    fig, axes = panels_in_a_row(len(curves), 3.3, 2.4)
+    fig, axes = panels_in_a_row(len(curves), 3.3, 2.6)
     for i, (ax, curve) in enumerate(zip(axes, curves, strict=True)):
         (colour, marker), (_, d) = STYLES[i % len(STYLES)], curve.shape
         if starts:
-            dotted = dict(color="0.35", linestyle=":", linewidth=2.5, label=starts[i].name)
-            draw_spectrum(ax, starts[i].spectra[kind], d, **dotted)
-        label = f"effective rank {effective_rank(curve.spectra[kind]):.1f} of {d}"
+            when = starts[i].name.rpartition(", ")[2]  # "epoch 0" of "run, stage, epoch 0"
+            start = dict(color="0.35", linestyle=":", linewidth=2.5, label=when)
+            draw_spectrum(ax, starts[i].spectra[kind], d, **start)
         style = dict(color=colour, marker=marker, markersize=4, markevery=(0.0, 0.08))
-        draw_spectrum(ax, curve.spectra[kind], d, linewidth=2, label=label, **style)
+        draw_spectrum(ax, curve.spectra[kind], d, linewidth=2, **style)
         if noise:
             draw_noise(ax, *curve.shape)
-        finish_spectrum(ax, curve.name, log_x, log_y)
+        ax.update_datalim([(1, value) for value in within])
+        finish_spectrum(ax, curve.name, log_x, log_y, legend=False)
+        rank = f"effective rank {effective_rank(curve.spectra[kind]):.1f} of {d}"
+        place = (0.03, 0.04) if log_y else (0.4, 0.91)
+        ax.text(*place, rank, fontsize=8, transform=ax.transAxes)
         ax.yaxis.label.set_fontsize(8)  # the panels are low
         ax.minorticks_off()  # a tenth of a second for all panels
+    if not log_y:
+        axes[0].set_ylim(top=1.25 * axes[0].get_ylim()[1])  # for the words
     same_axes(axes)
+    legends_where_new(axes, loc="lower left" if log_y else "upper right")
+    fig.alike = "spectra", log_x, log_y  # for `figures.draw_alike`
     return fig
+
+
+def legends_where_new(
+    axes: list,  # side by side
+    loc: str,  # where a legend leaves room for the line of words below or above it
+):
+    "A legend where it says something else than the one before: drawing takes its time."
+    before = []
+    for ax in axes:
+        labels = ax.get_legend_handles_labels()[1]
+        if labels != before:
+            corner = dict(loc=loc, bbox_to_anchor=(0, 0.09, 1, 0.8), borderaxespad=0)
+            ax.legend(frameon=False, fontsize=7, **corner)
+        before = labels
 
 
 def same_axes(axes: list):
@@ -170,6 +195,8 @@ def same_axes(axes: list):
         both = min(low for low, _ in limits), max(high for _, high in limits)
         for ax in axes:
             getattr(ax, f"set_{name}lim")(both)
+            if getattr(ax, f"get_{name}scale")() == "log":
+                log_axis(getattr(ax, f"{name}axis"))
 
 
 def show_first(
@@ -185,24 +212,43 @@ def show_first(
         ax.set_ylim(min((float(min(values)) for values in shown), default=0.1) / 1.3, top * 1.2)
     same_axes(figure.axes)
 
-# %% ../nbs/library/plots_spectra.ipynb #17370a45
+# %% ../nbs/library/plots_spectra.ipynb #877abc6e
+def reach(
+    runs: dict,  # as for `run_curves`
+    stages,  # as for `run_curves`
+    kind: str,  # "raw", "centred" or "standardised"
+) -> tuple[float, float]:
+    "The lowest and the highest value of these spectra over all epochs, as they are drawn."
+    lows, highs = [np.inf], [0.0]
+    for run in runs.values():
+        d = run.config["model"]["dim"]
+        for (stage, _), spectra in run.spectra.items():
+            if stage in stages or run.stages.get(stage) in stages:
+                s = spectra[kind]
+                scale = np.sqrt(np.square(s).sum() / d) or 1.0
+                lows.append(max(s[-1] / scale, LOWEST))
+                highs.append(s[0] / scale)
+    return min(lows), max(highs)
+
+# %% ../nbs/library/plots_spectra.ipynb #c06b174a
 def plot_choice(
     curves: list[Curve],
     starts: list | None = None,  # of Curve
     side: bool = True,  # panels side by side; more than eight would be too small
     first: int = 0,  # directions; 0: all
+    within: tuple = (),  # as from `reach`
     **axes,  # kind, log_x, log_y, noise
 ) -> Figure:
     "Spectra as an explorer wants them."
     if side and len(curves) <= 8:
-        figure = plot_curve_panels(curves, starts=starts, **axes)
+        figure = plot_curve_panels(curves, starts=starts, within=within, **axes)
     else:
         figure = plot_curves(curves, **axes)
     if first:
         show_first(figure, first)
     return figure
 
-# %% ../nbs/library/plots_spectra.ipynb #45996e98
+# %% ../nbs/library/plots_spectra.ipynb #11539768
 def spectral_row(
     spectra: dict,  # kind -> singular values
     shape: tuple,  # (N, D)
@@ -230,7 +276,7 @@ def noise_range(
     rows = pd.DataFrame([spectral_row(one, (n, d)) for one in spectra])
     return rows.min(), rows.max()
 
-# %% ../nbs/library/plots_spectra.ipynb #11539768
+# %% ../nbs/library/plots_spectra.ipynb #444487a1
 SHOWN = {  # measure, with {} for the kind of spectrum -> what a reader calls it
     "effective_rank_{}": "effective rank",
     "energy_top1_{}": "energy in the first direction",
@@ -261,7 +307,7 @@ def curve_table(
         columns[f"noise, {n:,} x {d}"] = reach
     return pd.DataFrame(columns).rename_axis("measure").reset_index()
 
-# %% ../nbs/library/plots_spectra.ipynb #5eb7ee45
+# %% ../nbs/library/plots_spectra.ipynb #5b241d08
 def verdict_table(
     curves: list[Curve],
 ) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def plot_noised(
     size: float | None = None,  # root mean square of the clean entries; None: no third panel
 ) -> Figure:
     "The schedule with the tokens on it, the noisy vectors as an image, and what is left of them."
-    fig, axes = panels_in_a_row(2 if size is None else 3, 3.5, 2.9)
+    fig, axes = panels_in_a_row(2 if size is None else 3, 3.5, 3.3)
     _draw_schedule(axes[0], np.asarray(steps), diffusion)
     x_t = np.asarray(x_t)
     reach = np.abs(x_t).max() or 1.0
@@ -210,7 +210,7 @@ def plot_walk(
     crowd: np.ndarray | None = None,  # (users, steps) as from `crowd_places`: a third panel
 ) -> Figure:
     "How token and guess come to the last guess, and the place of the true next item meanwhile."
-    fig, axes = panels_in_a_row(2 if crowd is None else 3, 3.5, 2.9)
+    fig, axes = panels_in_a_row(2 if crowd is None else 3, 3.5, 3.3)
     for column, (colour, marker) in zip((_TOKEN, _GUESS), STYLES, strict=False):
         label = column.removeprefix("cosine of ")
         style = dict(color=colour, marker=marker, markersize=4, label=label)

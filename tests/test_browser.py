@@ -266,6 +266,20 @@ def test_denoising(page):
     assert "true next item" in shown(page)[1]
 
 
+def test_an_open_fold_stays_open(page):
+    "Opened and closed by keyboard; a control changes what is in it, and leaves it open."
+    open_tab(page, "Denoising")
+    fold, content = page.locator("details:visible"), page.locator(".adrec-folded:visible")
+    assert (fold.count(), content.count()) == (1, 0)
+    fold.locator("summary").press("Enter")
+    content.wait_for(timeout=WAIT)
+    before = content.inner_text()
+    assert "table" in press(page, "Noise number", "ArrowRight")
+    assert content.is_visible() and content.inner_text() != before
+    fold.locator("summary").press("Enter")
+    content.wait_for(state="hidden", timeout=WAIT)
+
+
 def test_recommender(page):
     "A history typed, added to, taken back and emptied by keyboard."
     open_tab(page, "Recommender")
@@ -444,11 +458,13 @@ def run_all(view):
 
 
 def test_jupyterlab(browser, run, tmp_path):
-    "The same explorer in JupyterLab: run all cells, move a slider, see the picture change."
+    "The same explorer in JupyterLab: move a slider, see the picture change. And a map to touch."
     folder, port = tmp_path / "nbs", free_port()
     folder.mkdir()
     source = "from adrec_nb.explorers import SpectrumExplorer\nfrom adrec_nb.runs import load_run\n"
-    source += f"SpectrumExplorer({{'ring': load_run({str(run.dir)!r})}})"
+    source += "from adrec_nb.touch import touch_map\n"
+    source += f"run = load_run({str(run.dir)!r})\ndisplay(touch_map(run))\n"
+    source += "SpectrumExplorer({'ring': run})"
     notebook(folder / "spectrum.ipynb", source)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"]
     command += [f"--port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=secret"]
@@ -464,5 +480,9 @@ def test_jupyterlab(browser, run, tmp_path):
         view.keyboard.press("ArrowLeft")
         another = "src => document.querySelector('img[alt]').getAttribute('src') != src"
         view.wait_for_function(another, arg=before, timeout=WAIT)
+        touch = view.frame_locator("iframe[title^='Items of']")
+        touch.get_by_label("All of a label").focus(timeout=WAIT)
+        view.keyboard.press("ArrowDown")
+        touch.get_by_text("10 items selected").wait_for(timeout=WAIT)
         assert trouble(view) == []
         view.close()

@@ -15,10 +15,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from chromium import CHROMIUM, FLAGS, sync_api
 
 from adrec_nb.cli import main
+from adrec_nb.demo import demo_run
 from adrec_nb.page import page_html, page_runs
 from adrec_nb.plots_walk import with_noise_weight
+from adrec_nb.report import report_html
 from adrec_nb.runs import load_run
 from adrec_nb.synthetic import PlantedWorld, make_log
+from adrec_nb.touch import touch_map
 from adrec_nb.training import train
 
 VIEWS = ("spectrum", "map", "noise", "denoise", "recommend")
@@ -394,6 +397,79 @@ def test_axe_finds_nothing_serious(browser, page):
                 found = axe.Axe().run(tab).response["violations"]
                 grave = [one for one in found if one["impact"] in ("serious", "critical")]
                 assert [(one["id"], one["nodes"][0]["html"]) for one in grave] == [], view
+
+
+# ---- the map to touch ----
+
+
+def test_touch_map(browser, folder):
+    "What is measured of a selection agrees with NumPy; selected by pointer, by words and by label."
+    reason = "no axe: pip install axe-playwright-python"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason)
+    run, file = demo_run("healthy"), folder / "touch.html"
+    file.write_text(touch_map(run).page, encoding="utf-8")
+    tab = browser.new_page(viewport={"width": 1000, "height": 800}, offline=True)
+    tab.goto(file.as_uri())
+    status, canvas = tab.get_by_role("status"), tab.locator("canvas")
+    items = np.random.default_rng(0).permutation(200)[:50] + 1
+    table = run.model.item_table[items].detach().half().double().numpy()
+    unit = table / np.linalg.norm(table, axis=1, keepdims=True)
+    cosines = (unit @ unit.T)[~np.eye(50, dtype=bool)]
+    found = tab.evaluate("items => window.adrec.measures(items)", items.tolist())
+    np.testing.assert_allclose(found["cosine"], cosines.mean(), rtol=1e-5)
+    values = np.linalg.svd(table - table.mean(0), compute_uv=False)
+    np.testing.assert_allclose(found["singular"], values, rtol=1e-4)
+    label, share, of_all = found["labels"][0]
+    labels = run.items["labels"]
+    assert share == np.mean([label in labels[item] for item in items])
+    assert of_all == np.mean([label in one for one in labels[1:]])
+
+    box = canvas.bounding_box()
+    corners = [(0.99, 0.99), (0.01, 0.99), (0.01, 0.01), (0.99, 0.01)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    tab.mouse.move(*places[-1])
+    tab.mouse.down()
+    for place in places:
+        tab.mouse.move(*place)
+    tab.mouse.up()
+    assert "200 items selected" in status.inner_text()
+    names, word = run.items["names"], run.items["names"][1].split()[0].lower()
+    tab.get_by_label("Words of titles").press_sequentially(word)
+    count = sum(word in name.lower() for name in names[1:])
+    assert f"{count} items selected" in status.inner_text()
+    tab.get_by_label("All of a label").focus()
+    tab.keyboard.press("ArrowDown")
+    assert f"{sum(label in one for one in labels)} items selected" in status.inner_text()
+    assert axe.Axe().run(tab).response["violations"] == []
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.wait_for_function("document.querySelector('canvas').clientWidth < 360")
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert "items selected" in status.inner_text()
+    tab.close()
+
+
+# ---- the report ----
+
+
+def test_report(browser, folder, small_runs):
+    "Of any model a view or a line for each explorer; on a phone, in the dark, without the network."
+    reason = "no axe: pip install axe-playwright-python"
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason=reason)
+    shown = [small_runs(name) for name in ("unaligned", "plain", "other")]
+    file = folder / "report.html"
+    file.write_text(report_html(shown, lambda run: (FEW, "")), encoding="utf-8")
+    how = dict(viewport={"width": 390, "height": 844}, color_scheme="dark", offline=True)
+    tab = browser.new_page(**how)
+    tab.goto(file.as_uri())
+    for run in shown:
+        views = tab.locator(f"section:has(> h2:text-is('{run.dir.name}'))")
+        lines = [line for line in views.locator("p").all_inner_texts() if "no diffusion" in line]
+        assert len(lines) == 2 * (run.dir.name == "plain")
+        assert views.locator("h3").count() == 5 and views.locator("img").count() >= 4
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.evaluate("[...document.images].every(i => i.alt.length > 10 && i.naturalWidth)")
+    assert axe.Axe().run(tab).response["violations"] == []
+    tab.close()
 
 
 # ---- the command ----

@@ -250,11 +250,12 @@ def test_wheel_holds_library_and_registry_only(copy):
     names = zipfile.ZipFile(wheel).namelist()
     expected = {f"adrec_nb/{path.name}" for path in (copy / "adrec_nb").glob("*.py")}
     expected |= {f"adrec_nb/registry/{path.name}" for path in (copy / "data").glob("*.toml")}
-    folders = (copy / "adrec_nb" / name for name in ("page_files", "demo_run"))
+    folders = (copy / "adrec_nb" / name for name in ("page_files", "report_files", "demo_run"))
     inside = [path for folder in folders for path in folder.rglob("*")]
     inside.append(copy / "adrec_nb" / "py.typed")
     expected |= {path.relative_to(copy).as_posix() for path in inside if path.is_file()}
-    assert {path.suffix for path in inside if path.parent.name == "page_files"} <= PAGE_KINDS
+    made_of = [path for path in inside if path.parent.name in ("page_files", "report_files")]
+    assert {path.suffix for path in made_of} <= PAGE_KINDS
     assert sum(path.stat().st_size for path in inside) < 2 * 2**20
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith("licenses/LICENSE") for name in names)
