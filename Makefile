@@ -37,7 +37,7 @@ test: $(READY) ## run every notebook and everything in tests/
 	@$(PY) -m pytest
 
 lint: $(READY) ## check the style of notebooks, modules and tests
-	@$(PY) -m ruff check nbs adrec_nb tests
+	@$(PY) -m ruff check nbs adrec_nb tests teach
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab nbs

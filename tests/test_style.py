@@ -51,7 +51,7 @@ def test_ruff(root):
     "`make lint` finds nothing."
     command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise"]
     done = subprocess.run(
-        [*command, "nbs", "adrec_nb", "tests"], cwd=root, capture_output=True, text=True
+        [*command, "nbs", "adrec_nb", "tests", "teach"], cwd=root, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
