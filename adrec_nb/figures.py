@@ -141,13 +141,13 @@ def log_axis(
     axis,  # `ax.xaxis` or `ax.yaxis`, on a logarithmic scale
 ):
     "Label an axis at 1, 2 and 5 of every power of ten, a short one more often; no exponents."
-    low, high = getattr(axis.axes, f"get_{axis.axis_name}lim")()
+    low, high = sorted(getattr(axis.axes, f"get_{axis.axis_name}lim")())
     subs = (1, 2, 5) if high > 8 * low else (1, 1.2, 1.5, 2, 3, 4, 6, 8)
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
-# %% ../nbs/library/figures.ipynb #cb534250
+# %% ../nbs/library/figures.ipynb #eeda2b3f
 def check_alt(
     alt: str,  # what a picture shows, in words
 ):
@@ -168,7 +168,7 @@ def picture_html(
     style = "max-width:100%"
     return f'<img alt="{html.escape(alt)}" style="{style}" src="data:image/png;base64,{data}">'
 
-# %% ../nbs/library/figures.ipynb #655e80bd
+# %% ../nbs/library/figures.ipynb #5260cb21
 def table_html(
     frame: pd.DataFrame,
     caption: str,  # what the table holds
@@ -181,7 +181,7 @@ def table_html(
     title = f'><caption style="text-align:left"><b>{html.escape(caption)}</b></caption>'
     return body.replace("<table", '<table cellpadding="4"', 1).replace(">", title, 1)
 
-# %% ../nbs/library/figures.ipynb #f89bd7cb
+# %% ../nbs/library/figures.ipynb #988dcf54
 def save_figure(
     figure: Figure,
     path,  # ends in .png, .svg or .pdf
