@@ -138,7 +138,7 @@ def _pixels(figure: Figure) -> np.ndarray:  # (height, width, 3)
     "A figure, drawn as large as a projector shows it; panels are whole numbers of pixels wide."
     own, panels, width = figure.dpi, getattr(figure, "panels", 1), figure.get_figwidth()
     panel = min(round(160 * width / panels), max(_WIDEST // panels, _PANEL))
-    figure.set_dpi(panel * panels / width)
+    figure.set_dpi((panel * panels + 0.01) / width)  # some releases of matplotlib round down
     if getattr(figure, "alike", False):
         canvas = draw_alike(figure)
     else:
