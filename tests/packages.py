@@ -108,22 +108,23 @@ def serve(place):
         port = probe.getsockname()[1]
     command = [str(place.programs / "adrec-nb"), "app", "--no-browser", f"--port={port}"]
     how = dict(cwd=place.folder, env=place.env | NOWHERE, start_new_session=True)
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **how)
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     began, page = time.monotonic(), ""
-    while running.poll() is None and not page and time.monotonic() - began < 120:
-        try:
-            page = direct.open(f"http://127.0.0.1:{port}/", timeout=60).read().decode()
-        except OSError:
-            time.sleep(0.2)
-    fine = "ADRec" in page
-    print(f"{'passed' if fine else 'FAILED'}  adrec-nb app  ({time.monotonic() - began:.0f} s)")
-    if running.poll() is None:
-        os.killpg(running.pid, signal.SIGINT)
-    said = running.communicate(timeout=60)[1].decode()
-    if not fine:
-        print(said[-3000:])
-        place.failed.append("adrec-nb app")
+    with open(place.folder / "app.log", "w+", encoding="utf-8") as log:
+        running = subprocess.Popen(command, stdout=log, stderr=log, **how)
+        while running.poll() is None and not page and time.monotonic() - began < 120:
+            try:
+                page = direct.open(f"http://127.0.0.1:{port}/", timeout=60).read().decode()
+            except OSError:
+                time.sleep(0.2)
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGINT)
+        fine = running.wait(60) == 130 and "ADRec" in page
+        print(f"{'passed' if fine else 'FAILED'}  adrec-nb app  ({time.monotonic() - began:.0f} s)")
+        if not fine:
+            log.seek(0)
+            print(log.read()[-3000:])
+            place.failed.append("adrec-nb app")
 
 
 def use(place, lab):
