@@ -14,7 +14,6 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -118,7 +117,7 @@ def serve(place):
             except OSError:
                 time.sleep(0.2)
         if running.poll() is None:
-            os.killpg(running.pid, signal.SIGINT)
+            running.terminate()  # Ctrl-C may be ignored, where this runs in the background
         fine = running.wait(60) == 130 and "ADRec" in page
         print(f"{'passed' if fine else 'FAILED'}  adrec-nb app  ({time.monotonic() - began:.0f} s)")
         if not fine:
