@@ -34,7 +34,7 @@ class TouchMap:
         frame = f'title="{html.escape(self.title)}" sandbox="allow-scripts" style="{style}"'
         return f'<iframe {frame} srcdoc="{html.escape(self.page)}"></iframe>'
 
-# %% ../nbs/library/touch.ipynb #7b8b166a
+# %% ../nbs/library/touch.ipynb #2630091d
 def touch_map(
     run,  # a Run
     name: str | None = None,  # of an item table, as from `tables_of`; None: the result's
