@@ -16,7 +16,16 @@ import torch
 
 from .diagnosis import verdict
 from .figures import Figure
-from .frame import Explorer, button, dropdown, message_html, slider, title_search
+from adrec_nb.frame import (
+    Explorer,
+    button,
+    compute_later,
+    dropdown,
+    has_event_loop,
+    message_html,
+    slider,
+    title_search,
+)
 from adrec_nb.plots_items import (
     item_map,
     neighbour_table,
@@ -129,12 +138,28 @@ def _table_of(explorer, name: str) -> torch.Tensor:  # (N, D)
     return explorer.loaded[name]
 
 
-def _map_of(explorer, name: str) -> tuple:  # rows (m,), points (m, 2)
-    "The map of a table by the chosen method."
-    key = name, explorer["method"]
-    if key not in explorer.maps:
-        explorer.maps[key] = item_map(_table_of(explorer, name), explorer["method"])
-    return explorer.maps[key]
+_FEW = 2000  # items, up to which t-SNE is made before anybody has chosen it
+
+
+def _map_of(explorer, name: str) -> tuple:  # method, rows (m,), points (m, 2)
+    "The map of a table by the chosen method; by PCA while t-SNE is being made."
+
+    def draw_when_made():
+        if explorer["method"] == "t-SNE":
+            explorer.refresh()
+
+    method, maps, table = explorer["method"], explorer.maps, _table_of(explorer, name)
+    if (name, "PCA") not in maps:
+        maps[name, "PCA"] = item_map(table)
+    ahead = has_event_loop() and len(table) <= _FEW
+    if (name, "t-SNE") not in maps and (ahead or method == "t-SNE"):
+        maps[name, "t-SNE"] = compute_later(partial(item_map, table, "t-SNE"), draw_when_made)
+    if method == "PCA":
+        return method, *maps[name, "PCA"]
+    if maps[name, "t-SNE"].done():
+        return method, *maps[name, "t-SNE"].result()
+    explorer.underway = "t-SNE takes a few seconds: until then the panel shows PCA"
+    return "PCA", *maps[name, "PCA"]
 
 
 def _what_to_draw(explorer, name: str) -> tuple:  # as for `draw_item_map`
@@ -143,8 +168,9 @@ def _what_to_draw(explorer, name: str) -> tuple:  # as for `draw_item_map`
     near = neighbours(_table_of(explorer, name), item, explorer["k"])[0] if item else np.array([])
     coloured = labels[1:] if colour == "labels" else None
     coloured = coloured, explorer.counts if colour == "popularity" else None
-    title = f"{explorer['method']} of the item table, {name}"
-    return *_map_of(explorer, name), *coloured, item - 1 if item else None, near - 1, title
+    method, rows, points = _map_of(explorer, name)
+    title = f"{method} of the item table, {name}"
+    return rows, points, *coloured, item - 1 if item else None, near - 1, title
 
 # %% ../nbs/library/explorers_items.ipynb #030c1dea
 def look_at_map(
@@ -155,11 +181,13 @@ def look_at_map(
     names, labels = explorer.items["names"], explorer.items["labels"]
     shown = dict.fromkeys([explorer["table"], explorer["beside"]])
     shown = [name for name in shown if name in explorer.tables]
-    figure = plot_item_maps([_what_to_draw(explorer, name) for name in shown])
+    to_draw = [_what_to_draw(explorer, name) for name in shown]
+    figure = plot_item_maps(to_draw)
     found = [(name, _verdict_of(explorer, name)) for name in shown]
     said = [(one.name, f"{name}: {one.reasons[-1]}") for name, one in found]
-    drawn = len(_map_of(explorer, shown[0])[0])
-    alt = f"{drawn} items on a plane, coloured by {explorer['colour']}; {' beside '.join(shown)}"
+    drawn = len(to_draw[0][0])
+    titles = " beside ".join(one[-1] for one in to_draw)
+    alt = f"{drawn} items on a plane, coloured by {explorer['colour']}; {titles}"
     if not item:
         return figure, alt, [], said
     tables = []
@@ -169,7 +197,7 @@ def look_at_map(
     alt += f"; the nearest to {names[item]} is {tables[0][0]['neighbour'][0]}"
     return figure, alt, tables, said
 
-# %% ../nbs/library/explorers_items.ipynb #fee72f48
+# %% ../nbs/library/explorers_items.ipynb #29b610fc
 class RecommenderExplorer(Explorer):
     "A history built by hand, and what the model recommends for it."
 
@@ -203,7 +231,7 @@ class RecommenderExplorer(Explorer):
         "The list, compared with the one before."
         return look_at_recommendations(self)
 
-# %% ../nbs/library/explorers_items.ipynb #29b610fc
+# %% ../nbs/library/explorers_items.ipynb #119d1203
 def history_buttons(
     explorer: RecommenderExplorer,
 ) -> dict:  # name -> button
@@ -263,7 +291,7 @@ def follow_verdict(
     text += f", {chance:.0%} of all items do; beyond chance from {beyond:.0%}."
     return [("follows" if share >= beyond else "does not follow", text)]
 
-# %% ../nbs/library/explorers_items.ipynb #119d1203
+# %% ../nbs/library/explorers_items.ipynb #4b683dff
 def look_at_recommendations(
     explorer: RecommenderExplorer,
 ) -> tuple[Figure, str, list]:

@@ -5,13 +5,16 @@
 # %% auto #0
 __all__ = ['logger', 'MARKS', 'LONG', 'problem_line', 'log_unexpected', 'message_html', 'labelled', 'slider', 'value_slider',
            'dropdown', 'button', 'title_search', 'screen_html', 'verdict_html', 'is_folded', 'tables_html', 'wrapped',
-           'fold', 'Explorer', 'state_button', 'changes', 'shown_now']
+           'fold', 'Explorer', 'state_button', 'has_event_loop', 'compute_later', 'changes', 'shown_now']
 
 # %% ../nbs/library/frame.ipynb #61e046b2
+import asyncio
 import base64
 import html
 import logging
 import re
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 
 import ipywidgets as widgets
@@ -269,6 +272,7 @@ class Explorer(widgets.VBox):
         self.controls, self.held = controls, False
         self.message, self.picture, self.table = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.verdict = widgets.HTML()
+        self.underway = ""  # what is still being computed, in words; `look` says it
         self.figure: Figure | None = None  # the picture, for `figures.save_figure`
         self.seen = ([], [])  # its tables and verdicts, as from `look`
         self.states, self.bar, self.folds = {}, wrapped([]), {}
@@ -314,6 +318,7 @@ class Explorer(widgets.VBox):
         "Draw everything anew, or say why that cannot be done."
         if self.held:
             return
+        self.underway = ""
         try:
             self.figure, alt, tables, *said = self.look()
             picture, table = screen_html(self.figure, alt), tables_html(tables)
@@ -324,8 +329,8 @@ class Explorer(widgets.VBox):
             log_unexpected(error, type(self).__name__)
             self.message.value = message_html(problem_line(error))
         else:
-            self.message.value, self.picture.value, self.table.value = "", picture, table
-            self.verdict.value = verdict
+            self.message.value = message_html(self.underway, "status")
+            self.picture.value, self.table.value, self.verdict.value = picture, table, verdict
             self.put_away(folded)
 
     def put_away(self, folded: dict):  # caption -> table as HTML
@@ -348,6 +353,32 @@ def state_button(
     return made
 
 # %% ../nbs/library/frame.ipynb #8784dbfa
+_ONE_AT_A_TIME = ThreadPoolExecutor(1, "adrec_nb")
+
+
+def has_event_loop() -> bool:
+    "Whether this runs in a kernel, or in something else with a loop."
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def compute_later(
+    work: Callable,  # without arguments; it must not touch widgets
+    then: Callable,  # without arguments; called in the kernel's event loop afterwards
+) -> Future | asyncio.Future:  # of what `work` returns
+    "Work in a thread beside a kernel; without a kernel the result is there on return."
+    if not has_event_loop():
+        done = Future()
+        done.set_result(work())
+        return done
+    future = asyncio.get_running_loop().run_in_executor(_ONE_AT_A_TIME, work)
+    future.add_done_callback(lambda _: then())
+    return future
+
+# %% ../nbs/library/frame.ipynb #ef673035
 def changes(
     explorer: Explorer,
     **values,  # of controls, by name
@@ -356,7 +387,7 @@ def changes(
     before = shown_now(explorer)
     for name, value in values.items():
         explorer.controls[name].value = value
-    assert not explorer.message.value, explorer.message.value
+    assert 'role="alert"' not in explorer.message.value, explorer.message.value
     assert re.search(r'<img alt="[^"]{10,}', explorer.picture.value), "a picture without words"
     return {part for part, text in shown_now(explorer).items() if before[part] != text}
 

@@ -238,6 +238,8 @@ def test_map(page):
     "Table, method, colour, an item by its title, and how many neighbours."
     open_tab(page, "Map")
     assert "picture" in press(page, "Method", "ArrowDown")
+    page.wait_for_selector("img[alt*='t-SNE of the item table, random']:visible", timeout=WAIT)
+    page.wait_for_function("!document.body.innerText.includes('until then')", timeout=WAIT)
     assert press(page, "Colour", "ArrowDown") == {"picture"}
     assert press(page, "Item table of", "ArrowDown") == {"picture", "table"}
     assert press(page, "Neighbours", "ArrowLeft") == {"picture", "table"}
