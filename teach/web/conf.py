@@ -22,6 +22,7 @@ extensions = ["myst_nb", "sphinx.ext.githubpages"]
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_dmath_double_inline = True  # $$ … $$ within a paragraph
+smartquotes_action = "qe"  # quotes and ellipses; an option such as --read keeps its hyphens
 myst_heading_anchors = 6
 myst_heading_slug_func = "web.stage.anchor"
 nb_execution_cache_path = str(Path(__file__).parent / "_cache")
