@@ -35,7 +35,9 @@ def settings_of(root):
 def moved(text, old, new):
     "A text with the new address in place of the old one."
     text = text.replace(f"/{old['user']}/{old['repo']}", f"/{new['user']}/{new['repo']}")
-    return text.replace(f"{old['user']}.github.io", f"{new['user']}.github.io")
+    site = f"{old['user']}.github.io"
+    text = text.replace(f"{site}/{old['repo']}", f"{new['user']}.github.io/{new['repo']}")
+    return text.replace(site, f"{new['user']}.github.io")
 
 
 def write_settings(text, new):
@@ -43,6 +45,11 @@ def write_settings(text, new):
     for key, value in new.items():
         text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.M)
     return re.sub(r"^doc_baseurl = .*$", f"doc_baseurl = /{new['repo']}", text, flags=re.M)
+
+
+def write_index(text, new):
+    "nbdev's index of what is exported, as `nbdev_export` will write it."
+    return re.sub(r"'doc_baseurl': '[^']*'", f"'doc_baseurl': '/{new['repo']}'", text)
 
 
 def with_badge(source, place, new):
@@ -92,6 +99,8 @@ def rewrite(root, new=None):
             after = in_step(path, root, old, new)
         if path.name == "settings.ini":
             after = write_settings(after, new)
+        if path.name == "_modidx.py":
+            after = write_index(after, new)
         if path.name == "README.md":
             after = with_install(after, new)
         if path.name == "CITATION.cff":
