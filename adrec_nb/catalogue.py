@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from .cells import is_text
 from .common import DataError
 from .textfiles import open_text, shorten, table_blocks
+
+if TYPE_CHECKING:  # loaded where a table is made: it takes longer than all our own modules
+    import pandas as pd
 
 # %% ../nbs/library/catalogue.ipynb #cell-007
 _ARTICLE = re.compile(r"^(.+?), (The|An|A|Les|Le|La|L'|Il|El|Das|Der|Die)(?= \(|$)")
@@ -147,8 +149,10 @@ def _read_attributes(path: Path) -> tuple[list, list, list]:
 # %% ../nbs/library/catalogue.ipynb #cell-027
 def read_items(
     path: str | Path,  # u.item, movies.dat or .csv; RecBole's .item; item2attributes.json
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     "Columns title and labels (tuples) by item id. DataError when the file is none of these."
+    import pandas as pd
+
     path = Path(path)
     readers = {".item": _read_recbole_items, ".json": _read_attributes}
     read = _read_u_item if path.name == "u.item" else readers.get(path.suffix.lower(), _read_movies)
@@ -161,7 +165,7 @@ def read_items(
 # %% ../nbs/library/catalogue.ipynb #cell-033
 def titles_and_labels(
     item_ids: Sequence[str],  # the source's id of each number; [0] stands for padding
-    items: pd.DataFrame | None,  # as from `read_items`; None: the data set has no such table
+    items: "pd.DataFrame | None",  # as from `read_items`; None: the data set has no such table
 ) -> tuple[tuple | None, tuple | None]:
     "A title and a tuple of labels for each number. DataError when the table knows none of them."
     if items is None:

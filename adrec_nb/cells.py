@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import pandas as pd
 
 from .textfiles import shorten
 
@@ -52,7 +51,7 @@ class Codes:
         if wrong:
             row = next(row for row, value in enumerate(values) if type(value) in wrong)
             value = values[row]
-            empty = value is None or value is pd.NaT or value != value
+            empty = value is None or value != value  # NaN and NaT differ from themselves
             problem = f"{shorten(value)} is neither text nor a whole number"
             fail(row, "this cell is empty" if empty else problem)
         texts = [value.strip() if type(value) is str else str(value) for value in values]
@@ -72,6 +71,8 @@ def as_numbers(
     fail: Callable,  # called with (row, problem) at the first bad one; raises
 ) -> np.ndarray:
     "The same as an array of finite numbers, whole ones as int64."
+    import pandas as pd
+
     column = pd.Series(values, dtype=object if isinstance(values, tuple) else None)
     if column.dtype in (object, bool) and set(map(type, column)) != {str}:
         column = column.map(_number_or_none)
@@ -102,6 +103,8 @@ def as_seconds(
     dated = hasattr(values, "dtype") and values.dtype.kind == "M"
     if not dated and not re.match(r"\s*\d{4}-\d\d-\d\d", str(values[0])):
         return as_numbers(values, fail)
+    import pandas as pd
+
     dates = pd.Series(values, dtype=None if dated else object).reset_index(drop=True)
     dates = dates if dated else dates.map(_date_text)
     dates = pd.to_datetime(dates, format=None if dated else "ISO8601", utc=True, errors="coerce")

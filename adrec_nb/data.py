@@ -11,9 +11,9 @@ __all__ = ['k_core', 'filter_log', 'number_and_sort', 'leave_one_out', 'Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from .catalogue import read_items, titles_and_labels
 from .common import DataError, check_choice
@@ -22,6 +22,9 @@ from .prepared import load_prepared
 from .readers import check_left, check_log, read_interactions
 from .sequences import Sequences, checked_parts, count_events, counts_html, counts_text
 from .sequences import sequences_sha256, stable_order
+
+if TYPE_CHECKING:  # loaded where a table is made: it takes longer than all our own modules
+    import pandas as pd
 
 _all_ = [DataError, Packed, Sequences, pack, pack_plan, read_interactions, read_items]
 _all_ += [sequences_sha256]
@@ -44,23 +47,23 @@ def k_core(
 
 # %% ../nbs/course/01_data.ipynb #cb850d46
 def filter_log(
-    log: pd.DataFrame,  # columns user, item and perhaps rating
+    log: "pd.DataFrame",  # columns user, item and perhaps rating
     min_rating: float | None,  # keep ratings above it
     k: int | None,  # events that users and items must have
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     "The events that survive both filters; None turns one off."
     if min_rating is not None:
         log = log[log["rating"] > min_rating]
-    user, item = (pd.factorize(log[role])[0] for role in ("user", "item"))
+    user, item = (log[role].factorize()[0] for role in ("user", "item"))
     return log if k is None else log[k_core(user, item, k)]
 
 # %% ../nbs/course/01_data.ipynb #c3fcf848
 def number_and_sort(
-    log: pd.DataFrame,  # filtered events: columns user, item and, unless in order, timestamp
+    log: "pd.DataFrame",  # filtered events: columns user, item and, unless in order, timestamp
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     "`(user, item, ids)`: numbers from 0 and from 1 (n,), by user then time; the items' ids."
-    user, _ = pd.factorize(log["user"])
-    item, item_ids = pd.factorize(log["item"])
+    user, _ = log["user"].factorize()
+    item, item_ids = log["item"].factorize()
     times = log["timestamp"].to_numpy() if "timestamp" in log else np.zeros(len(log))
     order = stable_order(user, times)
     return user[order], item[order] + 1, ["", *map(str, item_ids)]
@@ -113,11 +116,11 @@ class SequenceDataset:
 
 # %% ../nbs/course/01_data.ipynb #1b568085
 def build_sequences(
-    log: pd.DataFrame,  # columns user, item and, where there are any, rating and timestamp
+    log: "pd.DataFrame",  # columns user, item and, where there are any, rating and timestamp
     min_rating: float | None = 3,  # keep ratings above it
     k_core: int | None = 5,  # then keep users and items with so many events, in rounds
     name: str = "log",  # of the data set
-    items: pd.DataFrame | None = None,  # titles and labels by item id, as from `read_items`
+    items: "pd.DataFrame | None" = None,  # titles and labels by item id, as from `read_items`
 ) -> SequenceDataset:
     "Filter, number and sort a log; None turns a filter off. DataError for a log that won't do."
     log = check_log(log, rated=min_rating is not None)

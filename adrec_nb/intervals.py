@@ -9,11 +9,14 @@ __all__ = ['PROTOCOLS', 'BATCH', 'bootstrap_means', 'middle', 'mean_intervals', 
 # %% ../nbs/library/intervals.ipynb #cell-003
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from .common import check_choice
+
+if TYPE_CHECKING:  # loaded where a table is made: it takes longer than all our own modules
+    import pandas as pd
 
 # %% ../nbs/library/intervals.ipynb #cell-006
 def bootstrap_means(
@@ -127,8 +130,10 @@ class Comparison:
 def interval_frame(
     values: dict,  # means as fractions, by metric
     intervals: dict,  # (low, high) of each
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     "Value and interval in percent, one row a metric."
+    import pandas as pd
+
     rows = [(value, *intervals[name]) for name, value in values.items()]
     columns = ["%", "low", "high"]
     return pd.DataFrame(100 * np.array(rows), index=list(values), columns=columns).round(2)
@@ -175,8 +180,10 @@ def _readable(
     rows,  # for each model, for each metric: value, low, high
     models: list,
     metrics: list,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     'Text of the form "value [low, high]" in percent.'
+    import pandas as pd
+
     text = [
         [f"{100 * v:.2f} [{100 * low:.2f}, {100 * high:.2f}]" for v, low, high in row]
         for row in rows
@@ -188,8 +195,10 @@ def compare_table(
     results: dict,  # results by model name
     metrics=None,  # names of the columns; None: all that the first has
     percent: bool = False,  # True: "value [low, high]" in percent as text, for reading
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     "One row a model; each metric has value, low and high. ValueError when not measured alike."
+    import pandas as pd
+
     settings = sorted({result.setting for result in results.values()})
     if len(settings) != 1:
         these = "; ".join(settings) or "none"

@@ -11,9 +11,9 @@ import logging
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from tqdm.auto import tqdm
 
 from .cells import Codes, as_numbers, as_seconds, check_text, check_times
@@ -21,6 +21,9 @@ from .columns import find_roles, names_of, separator
 from .common import DataError
 from .textfiles import BLOCK, json_blocks, open_text, reading_error
 from .textfiles import sequence_blocks, table_blocks
+
+if TYPE_CHECKING:  # loaded where a table is made: it takes longer than all our own modules
+    import pandas as pd
 
 # %% ../nbs/library/readers.ipynb #cell-008
 def _first_block(
@@ -141,8 +144,10 @@ class _Log:
         self.n += len(part["user"])
 
 # %% ../nbs/library/readers.ipynb #cell-028
-def _as_table(grown: _Log) -> pd.DataFrame:
+def _as_table(grown: _Log) -> "pd.DataFrame":
     "The events: columns user, item and, where there are any, rating and timestamp."
+    import pandas as pd
+
     if not grown.n:
         remedy = "Give a file with at least one line of data"
         raise DataError("only a header, no events", grown.path, remedy=remedy)
@@ -153,8 +158,10 @@ def _as_table(grown: _Log) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 # %% ../nbs/library/readers.ipynb #cell-032
-def _count_repeats(log: pd.DataFrame) -> int:
+def _count_repeats(log: "pd.DataFrame") -> int:
     "Rows that equal an earlier row in every column."
+    import pandas as pd
+
     # equal rows get equal numbers; different rows nearly never do
     mixed = np.zeros(len(log), dtype=np.uint64)
     for _, column in log.items():
@@ -246,7 +253,7 @@ def read_interactions(
     timestamp: str | bool | None = None,  # name of the time column; False: in time order already
     sep: str | None = None,  # separator of a text file; None: told from its first line
     encoding: str = "utf-8-sig",  # of a text file
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Read a log: columns user, item (text), rating, timestamp (numbers), an event a row, in order.
 
     Repeated rows are kept, counted in `attrs["repeats"]` and logged. DataError with file, line,
@@ -267,9 +274,9 @@ def read_interactions(
 
 # %% ../nbs/library/readers.ipynb #cell-070
 def check_log(
-    log: pd.DataFrame,  # columns user, item and perhaps rating, timestamp
+    log: "pd.DataFrame",  # columns user, item and perhaps rating, timestamp
     rated: bool = False,  # whether it must have ratings
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     "The log with times as seconds and ratings as numbers. DataError for missing columns or cells."
     path = log.attrs.get("file")
     for role in ["user", "item"] + ["rating"] * rated:
@@ -292,10 +299,10 @@ def check_log(
 
 # %% ../nbs/library/readers.ipynb #cell-074
 def check_left(
-    log: pd.DataFrame,  # all events
-    kept: pd.DataFrame,  # what the filters left
+    log: "pd.DataFrame",  # all events
+    kept: "pd.DataFrame",  # what the filters left
     **filters,  # by the names of their settings
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     "What is left. DataError when that is nothing."
     if not len(kept):
         settings = " and ".join(f"{name}={value}" for name, value in filters.items())

@@ -9,14 +9,17 @@ __all__ = ['START', 'YEAR', 'DAY', 'SHORTEST', 'PLANTED', 'PlantedWorld', 'world
 # %% ../nbs/library/synthetic.ipynb #cell-003
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 
 from .common import check_at_least
 from .data import SequenceDataset, Sequences
 from .recommender import Recommender, check_histories
+
+if TYPE_CHECKING:  # loaded where a table is made: it takes longer than all our own modules
+    import pandas as pd
 
 # %% ../nbs/library/synthetic.ipynb #cell-006
 @dataclass(frozen=True)
@@ -193,8 +196,10 @@ class SyntheticLog:
         numbers = f"{len(self.sequences):,} users, {len(self.timestamps):,} events"
         return f"SyntheticLog({numbers}, {self.world})"
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         "A table of events in order of time: user and item (categories), rating, timestamp."
+        import pandas as pd
+
         order = np.argsort(self.timestamps, kind="stable")
         n_users = len(self.sequences)
         user = np.repeat(np.arange(n_users, dtype=np.int32), self.sequences.lengths)[order]

@@ -26,7 +26,6 @@ from tqdm.auto import tqdm
 
 from .batches import Batch
 from .checkpoint import keep_state, newest_state
-from .collapse import KINDS, singular_values
 from .common import write_whole
 from .data import SequenceDataset, Sequences
 from .evaluation import evaluate
@@ -35,6 +34,7 @@ from .processes import ALONE, Precision, World, add_up_gradients
 from .randomness import deterministic, drop_from, epoch_seed, weights_from
 from .runs import Run, load_run, weights_file
 from .optimisation import Adam, EarlyStopping, TrainConfig, cosine_lr
+from .spectra import KINDS, singular_values
 from .stages import Recipe, Stage, freeze, loss_weights, take_over
 
 logger = logging.getLogger(__name__)
