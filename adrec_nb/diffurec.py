@@ -292,8 +292,6 @@ class DiffuRec(TrainableModel):
     def __init__(self, config: DiffuRecConfig):
         super().__init__(config)
         dim = config.dim
-        if config.padding == "sink":  # the released code's padding is a random row
-            nn.init.normal_(self.embedding.weight[0], std=config.table_std)
         self.norm, self.last_norm = nn.LayerNorm(dim, eps=1e-12), nn.LayerNorm(dim, eps=1e-12)
         self.drop, self.last_drop = Dropout(config.emb_dropout), Dropout(config.dropout)
         blocks = (TwoWayBlock(dim, config.heads, config.dropout) for _ in range(config.blocks))

@@ -177,7 +177,7 @@ class ClearDiffuRec(nn.Module):
         super().__init__()
         D, self.config = cfg.dim, cfg
         self.embedding = nn.Embedding(cfg.n_items + 1, D, padding_idx=0)
-        nn.init.normal_(self.embedding.weight, std=cfg.table_std)
+        nn.init.normal_(self.embedding.weight[1:], std=cfg.table_std)  # padding starts at zero
         self.norm, self.last_norm = (nn.LayerNorm(D, eps=1e-12) for _ in range(2))
         self.drop, self.last_drop = nn.Dropout(cfg.emb_dropout), nn.Dropout(cfg.dropout)
         shape = D, cfg.heads, cfg.dropout
