@@ -57,6 +57,16 @@ def written(node):
     return "" if node is None else ast.unparse(node)
 
 
+def unquoted(tree):
+    "The same code with its types as code where they are written as text."
+    for node in ast.walk(tree):
+        for field in ("annotation", "returns"):
+            note = getattr(node, field, None)
+            if isinstance(note, ast.Constant) and isinstance(note.value, str):
+                setattr(node, field, ast.parse(note.value, mode="eval").body)
+    return tree
+
+
 def argument_rows(arguments, notes):
     "Each argument of a function: its name, type, default and comment."
     plain = [*arguments.posonlyargs, *arguments.args]
@@ -189,7 +199,7 @@ def read_module(
 ):
     "A module, read. ValueError for a public name that it neither defines nor passes on."
     text = path.read_text(encoding="utf-8")
-    tree, notes, lines = ast.parse(text), comments(text), text.splitlines()
+    tree, notes, lines = unquoted(ast.parse(text)), comments(text), text.splitlines()
     defined, taken = {}, imported(tree)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
