@@ -222,7 +222,7 @@ def test_reference_of_a_function(tmp_path):
         '"""Made up"""\n__all__ = ["f", "LIMIT", "g"]\n'
         "from .other import g\n"
         "# How far.\nLIMIT = 3\n"
-        "def f(\n    n: int,  # how many\n    *,\n    k: "int" = 2,\n) -> "int":  # the sum\n"
+        "def f(\n    n: int,  # how many\n    *,\n    k: 'int' = 2,\n) -> 'int':  # the sum\n"
         '    "Adds `n` up. ValueError for a_b."\n    return n\n'
         "class Box:\n"
         "    width: int  # in dots\n\n"

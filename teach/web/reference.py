@@ -60,10 +60,10 @@ def written(node):
 def unquoted(tree):
     "The same code with its types as code where they are written as text."
     for node in ast.walk(tree):
-        for field in ("annotation", "returns"):
-            note = getattr(node, field, None)
+        for place in ("annotation", "returns"):
+            note = getattr(node, place, None)
             if isinstance(note, ast.Constant) and isinstance(note.value, str):
-                setattr(node, field, ast.parse(note.value, mode="eval").body)
+                setattr(node, place, ast.parse(note.value, mode="eval").body)
     return tree
 
 
