@@ -63,7 +63,8 @@ def unquoted(tree):
         for place in ("annotation", "returns"):
             note = getattr(node, place, None)
             if isinstance(note, ast.Constant) and isinstance(note.value, str):
-                setattr(node, place, ast.parse(note.value, mode="eval").body)
+                code = ast.parse(note.value, mode="eval").body
+                setattr(node, place, ast.copy_location(code, note))
     return tree
 
 
