@@ -230,4 +230,9 @@ def main(
 
 # %% ../nbs/library/cli.ipynb #390b0b3c
 if __name__ == "__main__" and __package__:
-    sys.exit(main())
+    code = main()
+    if code == 3:  # threads that wait for the lost process may abort an orderly end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
