@@ -4,23 +4,22 @@
 
 # %% auto #0
 __all__ = ['MANY', 'FLOORS', 'training_histories', 'Popularity', 'who_took_what', 'nearest_items', 'ItemKNN', 'check_memory',
-           'inverse_seconds', 'EASE']
+           'EASE']
 
 # %% ../nbs/library/floors.ipynb #cell-003
 import logging
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.linalg.lapack import spotrf, spotri
 from scipy.sparse import csr_array
 from tqdm.auto import tqdm
 
 from .common import check_at_least
+from .inverse import gram_inverse, inverse_seconds
 from .recommender import Recommender, check_histories, left_pad
 
 # %% ../nbs/library/floors.ipynb #cell-006
@@ -156,43 +155,8 @@ def check_memory(
         remedy = "filter the log more strictly (k_core), or use ItemKNN"
         raise ValueError(f"EASE: {sizes}, enough for {most:,} items; {remedy}")
 
-# %% ../nbs/library/floors.ipynb #cell-031b
-def inverse_seconds(
-    n_items: int,  # N
-    size: int = 2048,  # of the matrix product that is timed
-) -> float:
-    "About how long EASE will take on this machine."
-    square = np.ones((size, size), dtype=np.float32)
-    begun = time.perf_counter()
-    square @ square
-    return (time.perf_counter() - begun) * (n_items + 1) ** 3 / (2 * size**3)
-
-# %% ../nbs/library/floors.ipynb #cell-033
-def _inverse(
-    taken: csr_array,  # 0 or 1 (users, N + 1)
-    weight: float,  # lambda
-    at_once: int = 1024,  # rows of X^T X that are held beside the array
-) -> np.ndarray:  # float32 (N + 1, N + 1)
-    "(X^T X + weight I)^-1. ValueError where the weight is too small for there to be one."
-    columns = taken.T.tocsr()
-    inverse = np.empty((taken.shape[1],) * 2, dtype=np.float32)
-    starts = range(0, len(inverse), at_once)
-    for start in starts:
-        (columns[start : start + at_once] @ taken).toarray(out=inverse[start : start + at_once])
-    inverse.flat[:: len(inverse) + 1] += weight
-    _, failed = spotrf(inverse.T, lower=1, clean=0, overwrite_a=1)
-    if failed:
-        raise ValueError(f"weight={weight!r}: too small for these histories; give a larger one")
-    spotri(inverse.T, lower=1, overwrite_c=1)
-    for start in starts:
-        end = min(start + at_once, len(inverse))
-        corner = np.triu(inverse[start:end, start:end])
-        inverse[start:end, start:end] = corner + np.triu(corner, 1).T
-        inverse[end:, start:end] = inverse[start:end, end:].T
-    return inverse
-
 # %% ../nbs/library/floors.ipynb #cell-037
-MANY = 15_000  # items, of which a user is told how long the inverse takes
+MANY = 10_000  # rows of a matrix whose inverse takes so long that a user is told
 
 
 class EASE(Recommender):
@@ -207,21 +171,23 @@ class EASE(Recommender):
         weight: float = 1000.0,  # lambda, the penalty on squares
         last: int = 50,  # items of a history that count when it is scored
     ):
-        "Invert. ValueError as from `training_histories` and `check_memory`, or for a bad setting."
+        "Invert. ValueError as from the functions it calls, or for a setting out of range."
         super().__init__()
         self.weight, self.last = weight, last
         check_at_least(self, weight=0, last=1)
         self.max_len = last
         histories, self.n_items = training_histories(data, n_items)
         check_memory(self.n_items)
-        if self.n_items > MANY:
-            seconds = inverse_seconds(self.n_items)
-            note = f"EASE: {self.n_items:,} items take about {seconds:.0f} seconds"
-            logging.getLogger("adrec_nb").warning(note)
-        between = _inverse(who_took_what(histories, self.n_items), weight)
+        between = gram_inverse(who_took_what(histories, self.n_items), weight, self._tell)
         between /= -between.diagonal().copy()
         np.fill_diagonal(between, 0)
         self.register_buffer("between", torch.from_numpy(between))  # (N + 1, N + 1), from and to
+
+    def _tell(self, size: int):
+        "How long a large inverse will take."
+        if size > MANY:
+            note = f"EASE: {self.n_items:,} items take about {inverse_seconds(size):.0f} seconds"
+            logging.getLogger("adrec_nb").warning(note)
 
     def score(self, histories, steps=None, generator=None):  # -> (n, N + 1)
         "Rows of the items of the history, added up; column 0 is -inf. ValueError for a bad one."
