@@ -186,8 +186,8 @@ class EASE(Recommender):
     def _tell(self, size: int):
         "How long a large inverse will take."
         if size > MANY:
-            note = f"EASE: {self.n_items:,} items take about {inverse_seconds(size):.0f} seconds"
-            logging.getLogger("adrec_nb").warning(note)
+            about = f"the inverse alone takes about {inverse_seconds(size):.0f} seconds"
+            logging.getLogger("adrec_nb").warning(f"EASE: {self.n_items:,} items, {about}")
 
     def score(self, histories, steps=None, generator=None):  # -> (n, N + 1)
         "Rows of the items of the history, added up; column 0 is -inf. ValueError for a bad one."
