@@ -168,11 +168,11 @@ def gram_inverse(
     densest: float = DENSEST,
 ) -> np.ndarray:  # float32 (N, N)
     "(X^T X + weight I)^-1. ValueError where the weight is too small for there to be one."
-    n, weight = taken.shape[1], np.float32(weight)
-    removals, order, size = [], np.arange(n), n
+    n, added = taken.shape[1], np.float32(weight)
+    removals, size = [], n
     sparse = np.square(taken.sum(1)).sum() < densest * n**2
     if sparse:
-        square = csr_array(taken.T @ taken) + weight * eye_array(n, dtype=np.float32, format="csr")
+        square = csr_array(taken.T @ taken) + added * eye_array(n, dtype=np.float32, format="csr")
         removals, square, order = remove_apart(square, densest=densest)
         size = square.shape[0]
     if tell is not None:
@@ -183,11 +183,12 @@ def gram_inverse(
         square.toarray(out=core)
     else:
         _gram(taken, core)
-        core.flat[:: n + 1] += weight
+        core.flat[:: n + 1] += added
     if not invert(core):
-        raise ValueError(f"weight={weight}: too small for these histories; give a larger one")
-    _spread(whole, size)
-    for removal in reversed(removals):
-        _bring_back(whole, removal)
-    _number_again(whole, order)
+        raise ValueError(f"weight={weight!r}: too small for these histories; give a larger one")
+    if removals:
+        _spread(whole, size)
+        for removal in reversed(removals):
+            _bring_back(whole, removal)
+        _number_again(whole, order)
     return whole
